@@ -1,0 +1,50 @@
+"""Distributed scientific data analysis for lunar observations.
+
+An instrument says how its raw files become calibrated samples. A pipeline says which instrument, which sites, when, and onto
+which time axis. A plan cuts that axis into parts. A worker fills one part alone and returns a record. The parts make one
+cube: Zarr v3 in storage, `xarray.Dataset` in hand.
+"""
+
+from importlib.metadata import version
+
+from ilrs_science.catalog import inventory
+from ilrs_science.engine.plan import plan
+from ilrs_science.engine.run import run
+from ilrs_science.errors import FormatError, IlrsError, PlanError
+from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
+from ilrs_science.model.duration import Duration
+from ilrs_science.model.granule import Granule
+from ilrs_science.model.instrument import Instrument
+from ilrs_science.model.product import Encoding, Product, Variable
+from ilrs_science.model.quality import set_flag
+from ilrs_science.model.reference import Reference
+from ilrs_science.model.site import Site
+from ilrs_science.model.step import step
+from ilrs_science.registry import plugins
+from ilrs_science.store.cube import open_cube
+
+__version__ = version("ilrs-science")
+
+__all__ = [
+    "Axis",
+    "Duration",
+    "Encoding",
+    "ExposureAxis",
+    "FormatError",
+    "Granule",
+    "IlrsError",
+    "Instrument",
+    "PlanError",
+    "Product",
+    "Reference",
+    "RegularAxis",
+    "Site",
+    "Variable",
+    "inventory",
+    "open_cube",
+    "plan",
+    "plugins",
+    "run",
+    "set_flag",
+    "step",
+]

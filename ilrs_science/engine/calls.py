@@ -1,0 +1,84 @@
+"""Steps with their parameters: checked against the signature before anything runs, given to the function when it does."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from ilrs_science.errors import Fault, PluginError
+from ilrs_science.model.duration import Duration
+from ilrs_science.model.part import StepCall
+from ilrs_science.model.step import StepFunction, StepParameter, declared_margin, step_parameters
+
+
+def bind_step(function: StepFunction, given: Mapping[str, Any], where: str, faults: list[Fault]) -> StepCall:
+    """Check the parameters of a step against its signature and return the call, defaults filled in.
+
+    Parameters
+    ----------
+    function
+        The step.
+    given
+        Its parameters, as YAML has them.
+    where
+        Path of the step in the pipeline, for faults.
+    faults
+        Grows by what is wrong.
+    """
+    name = function.__name__
+    try:
+        parameters = step_parameters(function)
+    except PluginError as error:
+        faults.append(Fault(where, str(error), "mend the plugin"))
+        return StepCall(name)
+    own = {key: one for key, one in parameters.items() if one.role == "value"}
+    for key in given:
+        if key not in own:
+            faults.append(Fault(where, f"{name} has no parameter {key!r}", f"it has {', '.join(own) or 'none'}"))
+    values: dict[str, Any] = {}
+    stored: dict[str, Any] = {}
+    for key, parameter in own.items():
+        if key not in given and parameter.required:
+            faults.append(Fault(f"{where}.{key}", "is missing", f"{name} needs it"))
+            continue
+        found = given.get(key, parameter.default)
+        try:
+            values[key], stored[key] = _checked(parameter, found)
+        except ValidationError as error:
+            for one in error.errors(include_url=False):
+                faults.append(Fault(f"{where}.{key}", f"found {found!r}", str(one["msg"])))
+    return StepCall(name, stored, _margin(function, values, where, faults), {
+        key: {} for key, one in parameters.items() if one.role == "reference"
+    })
+
+
+def call_parameters(function: StepFunction, call: StepCall) -> dict[str, Any]:
+    """Return the values of a call's own parameters, as the function wants them."""
+    parameters = step_parameters(function)
+    return {key: TypeAdapter(parameters[key].annotation).validate_python(value) for key, value in call.parameters.items()}
+
+
+def _checked(parameter: StepParameter, found: Any) -> tuple[Any, Any]:
+    adapter: TypeAdapter[Any] = TypeAdapter(parameter.annotation)
+    value = adapter.validate_python(found)
+    return value, adapter.dump_python(value, mode="json")
+
+
+def _margin(function: StepFunction, values: Mapping[str, Any], where: str, faults: list[Fault]) -> int:
+    declared = declared_margin(function)
+    if declared is None:
+        return 0
+    if declared in inspect.signature(function).parameters:
+        value = values.get(declared)
+        if value is None or isinstance(value, Duration):
+            return int(value or 0)
+        faults.append(Fault(where, f"margin {declared!r} of {function.__name__} is no Duration", "annotate it as Duration"))
+        return 0
+    try:
+        return Duration(declared)
+    except ValueError as error:
+        faults.append(Fault(where, f"margin of {function.__name__}", str(error)))
+        return 0

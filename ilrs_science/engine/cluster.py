@@ -1,0 +1,68 @@
+"""How a run gets its Dask cluster: a kind described in `cluster/`, or the address of a scheduler."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dask
+from distributed import Client, LocalCluster, Security
+
+from ilrs_science.catalog import data_folder
+from ilrs_science.errors import ClusterError
+from ilrs_science.yaml_text import load_yaml
+
+
+def kinds() -> dict[str, dict[str, Any]]:
+    """Return the kinds of cluster that `cluster/` describes, by name."""
+    return {path.stem: load_yaml(path) for path in sorted(data_folder("cluster").glob("*.yaml"))}
+
+
+@contextmanager
+def connect(cluster: str | Client, workers: int | None = None) -> Iterator[Client]:
+    """Yield a client of a cluster, and take down what was started for it.
+
+    Parameters
+    ----------
+    cluster
+        `local`, the address of a scheduler (`tcp://...`, `tls://...`), or a client.
+    workers
+        Worker processes of a local cluster; by default one a core.
+
+    Raises
+    ------
+    ClusterError
+        The cluster is unknown or cannot be reached.
+    """
+    if isinstance(cluster, Client):
+        yield cluster
+        return
+    if "://" in cluster:
+        try:
+            client = Client(cluster, security=_security(cluster), timeout="20s", set_as_default=False)
+        except (OSError, TypeError, ValueError) as error:
+            raise ClusterError(f"no scheduler at {cluster}: {error}") from error
+        with client:
+            yield client
+        return
+    described = kinds()
+    if cluster not in described:
+        raise ClusterError(f"unknown cluster {cluster!r}; give {', '.join(described)}, or an address such as tcp://host:8786")
+    settings = described[cluster]
+    with (
+        dask.config.set(settings.get("dask", {})),
+        LocalCluster(
+            n_workers=workers or os.cpu_count() or 1,
+            threads_per_worker=settings.get("threads_per_worker", 1),
+            dashboard_address=settings.get("dashboard_address"),
+        ) as local,
+        Client(local, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def _security(address: str) -> Security | None:
+    """Return the certificates that Dask's own configuration names (`distributed.comm.tls`), for an encrypted address."""
+    return Security(require_encryption=True) if address.startswith("tls://") else None

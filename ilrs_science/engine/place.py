@@ -1,0 +1,134 @@
+"""How calibrated samples come onto the axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ilrs_science.model.axis import Axis, Times
+from ilrs_science.model.product import Place, Product
+from ilrs_science.model.quality import MISSING
+
+type Mask = NDArray[np.bool_]
+
+
+class Block:
+    """The cells of a part, missing until a sample reaches them."""
+
+    def __init__(self, product: Product, place: Place, axis: Axis) -> None:
+        self.product = product
+        self.place: Place = "slot" if product.exposures else place
+        self.axis = axis
+        self.arrays: dict[str, NDArray[Any]] = {}
+        for variable in product.stored(self.place):
+            self.arrays[variable.name] = np.full(product.shape(variable, axis.count), variable.empty, variable.dtype)
+
+    def put(self, samples: xr.Dataset, slots: Times, times: Times) -> Mask:
+        """Bring samples into their slots and return which of them were placed.
+
+        Parameters
+        ----------
+        samples
+            What the steps delivered and `Product.check` found right.
+        slots
+            Slot of each sample, int64; -1 for samples that are not for this block.
+        times
+            Time of each sample after all steps, TAI ns.
+
+        Notes
+        -----
+        With `slot` the earliest sample of a slot is kept. With `mean` all are.
+        """
+        order = np.lexsort((times, slots))
+        order = order[slots[order] >= 0]
+        sorted_slots = slots[order]
+        opens = np.ones(len(order), bool)
+        opens[1:] = sorted_slots[1:] != sorted_slots[:-1]
+        placed = np.zeros(len(slots), bool)
+        if self.place == "slot":
+            order, sorted_slots = order[opens], sorted_slots[opens]
+            self._put_slots(samples, order, sorted_slots)
+            self.arrays["time_offset"][sorted_slots] = times[order] - self.axis.times()[sorted_slots]
+        elif len(order):
+            self._put_means(samples, order, np.flatnonzero(opens), sorted_slots[opens])
+        placed[order] = True
+        self._flag_not_a_number(np.unique(sorted_slots))
+        return placed
+
+    def reached(self) -> tuple[int, int]:
+        """Return the number of slots that hold flagged samples, and that no sample reached."""
+        quality = self.arrays["quality"]
+        flags = quality.reshape(len(quality), -1)
+        missing = (flags & MISSING).astype(bool).all(axis=1)
+        flagged = (flags != 0).any(axis=1) & ~missing
+        return int(flagged.sum()), int(missing.sum())
+
+    def _put_slots(self, samples: xr.Dataset, order: Times, slots: Times) -> None:
+        for name in self._names():
+            self.arrays[name][slots] = self._values(samples, name)[order]
+
+    def _put_means(self, samples: xr.Dataset, order: Times, opens: Times, slots: Times) -> None:
+        """Average the unflagged samples of each slot.
+
+        The sums run in float64 over the samples of one slot alone, in order of time, so a result does not depend on how
+        the axis was cut. A slot without an unflagged sample is NaN and carries every flag of its samples.
+        """
+        quality = self._values(samples, "quality")[order]
+        good = quality == 0
+        any_good = np.logical_or.reduceat(good, opens)
+        self.arrays["quality"][slots] = np.where(any_good, 0, np.bitwise_or.reduceat(quality, opens))
+        self.arrays["count"][slots] = np.add.reduceat(good.reshape(len(good), -1).all(axis=1), opens, dtype=np.uint32)
+        for variable in self.product.declared:
+            use = _like(good, self._dims("quality"), variable.dims, self.product)
+            number = np.add.reduceat(use, opens, dtype=np.float64)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                for name, power in ((variable.name, 1), (f"{variable.name}_uncertainty", 2)):
+                    if name not in self.arrays:
+                        continue
+                    terms = np.where(use, self._values(samples, name)[order].astype(np.float64) ** power, 0.0)
+                    total = np.add.reduceat(terms, opens)
+                    mean = (total if power == 1 else np.sqrt(total)) / number
+                    array = self.arrays[name]
+                    filled = mean if array.dtype.kind == "f" else np.where(number > 0, np.rint(mean), variable.empty)
+                    array[slots] = filled.astype(array.dtype)
+
+    def _flag_not_a_number(self, slots: Times) -> None:
+        """Flag as missing every value that is not a number, whatever the steps said."""
+        primary = self.product.declared[0]
+        values = self.arrays[primary.name][slots]
+        if values.dtype.kind != "f" or not len(slots):
+            return
+        bad = np.isnan(values)
+        extra = tuple(i for i, name in enumerate(primary.dims) if name not in self._dims("quality"))
+        bad = bad.any(axis=extra) if extra else bad
+        if bad.any() and bad.ndim == self.arrays["quality"].ndim:
+            self.arrays["quality"][slots] |= np.where(bad, MISSING, 0).astype(np.uint16)
+
+    def _names(self) -> list[str]:
+        return [*(variable.name for variable in self.product.values), "quality"]
+
+    def _dims(self, name: str) -> tuple[str, ...]:
+        return next(v.dims for v in self.product.stored(self.place) if v.name == name)
+
+    def _values(self, samples: xr.Dataset, name: str) -> NDArray[Any]:
+        """Return the values of a variable in the order of its declared dimensions; flags may have fewer dimensions."""
+        array, dims = samples[name], self._dims(name)
+        values = array.transpose(*(d for d in dims if d in array.dims)).values
+        if array.ndim == len(dims):
+            return values
+        shape = self.product.shape(next(v for v in self.product.stored(self.place) if v.name == name), len(array))
+        aligned = values.reshape([size if d in array.dims else 1 for d, size in zip(dims, shape, strict=True)])
+        return np.broadcast_to(aligned, shape)
+
+
+def _like(mask: Mask, dims: tuple[str, ...], target: tuple[str, ...], product: Product) -> Mask:
+    """Return a mask over `dims` as one over `target`: reduced over what is not there, repeated over what is new."""
+    gone = tuple(i for i, name in enumerate(dims) if name not in target)
+    reduced = mask.all(axis=gone) if gone else mask
+    kept = [name for name in dims if name in target]
+    shape = [len(mask) if n == "time" else product.sizes[n] for n in target]
+    aligned = reduced.reshape([s if n in kept else 1 for n, s in zip(target, shape, strict=True)])
+    return np.broadcast_to(aligned, shape)

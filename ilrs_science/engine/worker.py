@@ -1,0 +1,363 @@
+"""One part: read, calibrate, place, check, write; a function of the part alone, whoever calls it, however often."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import socket
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from os import getpid
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ilrs_science import references, registry
+from ilrs_science.catalog import rejected_counts, sample_times
+from ilrs_science.engine.calls import call_parameters
+from ilrs_science.engine.place import Block
+from ilrs_science.errors import FormatError, IlrsError, ProductError, StepError
+from ilrs_science.model.axis import RegularAxis, Times
+from ilrs_science.model.granule import Granule
+from ilrs_science.model.instrument import Instrument
+from ilrs_science.model.part import Counts, Outcome, Part, Record, StepCall
+from ilrs_science.model.product import Product
+from ilrs_science.model.quality import QUALITY_DTYPE, flag_attributes
+from ilrs_science.model.site import Site
+from ilrs_science.model.step import StepFunction, declared_scope, step_parameters
+from ilrs_science.store import cube, records
+
+type Mask = NDArray[np.bool_]
+
+# Not the data's fault: such a part is done again, not written without the granule.
+_NOT_THE_DATA = (OSError, MemoryError)
+
+
+@dataclass
+class _Tally:
+    """What became of one granule so far."""
+
+    granule: Granule
+    read: int = 0
+    placed: int = 0
+    duplicate: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    fault: str = ""
+
+    def outcome(self) -> Outcome:
+        counts = Counts(self.read, self.placed, self.reasons.total(), self.duplicate)
+        return Outcome(self.granule.url, self.granule.site, self.granule.sha256, counts, dict(self.reasons), self.fault)
+
+
+@dataclass
+class _Samples:
+    """Samples of one site with what the engine keeps about each of them."""
+
+    ds: xr.Dataset
+    source: NDArray[np.intp]
+    """Which granule it came from."""
+    raw: Times
+    """Its time as read, TAI ns."""
+
+    def pick(self, chosen: Any) -> _Samples:
+        return _Samples(self.ds.isel(time=chosen), self.source[chosen], self.raw[chosen])
+
+
+def reduce(part: Part) -> Record:
+    """Fill one part of a cube and return the record of it, which is also saved beside the cube.
+
+    A failure becomes a record too, with status `failed`; then nothing of the part counts as done.
+    """
+    began = perf_counter()
+    try:
+        block, tallies = _fill(part)
+        outputs = cube.write_region(part.cube, part.row, part.first, block.arrays)
+        flagged, missing = block.reached()
+        record = _record(part, began, "done", tallies, outputs=outputs, flagged=flagged, missing=missing)
+        records.save(part.cube, record)
+    except Exception as error:  # noqa: BLE001 - the one place where a failure becomes a record
+        reason = str(error) if isinstance(error, IlrsError) else f"{type(error).__name__}: {error}"
+        record = _record(part, began, "failed", (), reason=reason)
+        _save_if_possible(part, record)
+    return record
+
+
+def reduce_json(part: dict[str, Any]) -> dict[str, Any]:
+    """Do the same from JSON to JSON; what travels to and from a cluster."""
+    return reduce(Part.from_json(part)).as_json()
+
+
+def run_steps(  # noqa: PLR0913 - the whole context of a chain
+    ds: xr.Dataset, calls: Sequence[StepCall], instrument: Instrument, site: Site, part: Part, scope: str
+) -> xr.Dataset:
+    """Run the steps of one scope over the samples of a site, each checked against its contract."""
+    for call in calls:
+        function = registry.step(call.name, instrument)
+        if declared_scope(function) == scope:
+            ds = _apply(function, call, ds, site, part)
+    return ds
+
+
+def with_quality(ds: xr.Dataset, product: Product) -> xr.Dataset:
+    """Return samples with `quality`: all good where the reader gave none, and with the flags the product declares."""
+    attributes = flag_attributes(product.flags)
+    if "quality" in ds:
+        return ds.assign(quality=ds["quality"].astype(QUALITY_DTYPE).assign_attrs(attributes))
+    sizes = {name: ds.sizes["time"] if name == "time" else product.sizes[name] for name in product.quality_dims}
+    return ds.assign(quality=xr.DataArray(np.zeros(tuple(sizes.values()), QUALITY_DTYPE), dims=tuple(sizes), attrs=attributes))
+
+
+def check_samples(instrument: Instrument, ds: xr.Dataset) -> None:
+    """Raise a ProductError with every way in which calibrated samples do not fit the product."""
+    if faults := instrument.product.check(ds):
+        raise ProductError(f"{instrument.name}: " + "; ".join(map(str, faults)))
+
+
+def _fill(part: Part) -> tuple[Block, list[_Tally]]:
+    instrument = registry.instrument(part.instrument)
+    block = Block(instrument.product, "mean" if part.place == "mean" else "slot", part.axis)
+    tallies = [_Tally(granule) for granule in part.granules]
+    for site in part.sites:
+        samples = _gather(part, instrument, site, tallies)
+        if samples is None or not len(samples.raw):
+            continue
+        samples = _sorted_once(part, samples, tallies)
+        samples = _calibrate(part, instrument, site, samples, tallies)
+        if len(samples.raw):
+            _place(part, instrument, site, samples, block, tallies)
+    return block, tallies
+
+
+def _gather(part: Part, instrument: Instrument, site: Site, tallies: list[_Tally]) -> _Samples | None:
+    """Read the granules of a site, cut to the part with its margins; a bad one is rejected with its reason."""
+    found: list[_Samples] = []
+    for number, tally in enumerate(tallies):
+        granule = tally.granule
+        if granule.site != site.name:
+            continue
+        at_home = _is_home(part, granule)
+        try:
+            ds = _read(instrument, granule)
+            rejected = rejected_counts(ds)
+            ds = run_steps(with_quality(ds, instrument.product), part.steps, instrument, site, part, "granule")
+        except _NOT_THE_DATA:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bad granule spoils only its own samples, with its reason named
+            tally.fault = str(error) if isinstance(error, IlrsError) else f"{type(error).__name__}: {error}"
+            tally.read, tally.reasons = (granule.count, Counter({tally.fault: granule.count})) if at_home else (0, Counter())
+            continue
+        if at_home:
+            tally.reasons.update(rejected)
+            tally.read += sum(rejected.values())
+        times = sample_times(ds)
+        near = (times >= part.axis.start - part.margin) & (times < part.axis.stop + part.margin)
+        _count_outside(part, tally, times, near, at_home)
+        if near.any():
+            kept = ds if near.all() else ds.isel(time=near)
+            found.append(_Samples(kept, np.full(int(near.sum()), number), times[near]))
+    if not found:
+        return None
+    if len(found) == 1:
+        return found[0]
+    joined = xr.concat([one.ds for one in found], "time", data_vars="minimal", coords="minimal", compat="override", join="override")
+    return _Samples(joined, np.concatenate([s.source for s in found]), np.concatenate([s.raw for s in found]))
+
+
+def _read(instrument: Instrument, granule: Granule) -> xr.Dataset:
+    """Read a granule and hold it to what its index promised."""
+    ds = instrument.read(granule)
+    times = sample_times(ds)
+    if ds["time"].dtype != np.int64:
+        ds = ds.assign_coords(time=times)
+    yielded = times.size + sum(rejected_counts(ds).values())
+    if yielded != granule.count:
+        raise FormatError(f"declared {granule.count} samples, read {yielded}")
+    if times.size and (times.min() < granule.start or times.max() >= granule.stop):
+        raise FormatError("has samples outside its declared span")
+    if granule.times and not np.isin(times, granule.times).all():
+        raise FormatError("has exposures at undeclared times")
+    loose = [str(name) for name, one in ds.data_vars.items() if "time" not in one.dims]
+    if loose:
+        raise FormatError(f"read gave variables without time: {', '.join(loose)}; repeat them along time")
+    return ds
+
+
+def _sorted_once(part: Part, samples: _Samples, tallies: list[_Tally]) -> _Samples:
+    """Return samples in order of time, each time once; of equal times that of the first granule is kept."""
+    order = np.argsort(samples.raw, kind="stable")
+    raw = samples.raw[order]
+    first = np.ones(len(order), bool)
+    first[1:] = raw[1:] != raw[:-1]
+    again = order[~first]
+    mine = _is_mine(part, tallies[samples.source[0]].granule.site, samples.raw[again])
+    for number, count in zip(*np.unique(samples.source[again[mine]], return_counts=True), strict=True):
+        tallies[number].read += int(count)
+        tallies[number].duplicate += int(count)
+    unchanged = first.all() and (order[1:] > order[:-1]).all()
+    return samples if unchanged else samples.pick(order[first])
+
+
+def _calibrate(part: Part, instrument: Instrument, site: Site, samples: _Samples, tallies: list[_Tally]) -> _Samples:
+    """Run the steps; where they fail on the data of one granule, go on without that granule."""
+
+    def calibrated(one: _Samples) -> _Samples:
+        ds = run_steps(one.ds, part.steps, instrument, site, part, "block")
+        check_samples(instrument, ds)
+        return _Samples(ds, one.source, one.raw)
+
+    try:
+        return calibrated(samples)
+    except (*_NOT_THE_DATA, StepError, ProductError):
+        raise
+    except Exception as error:
+        numbers = np.unique(samples.source)
+        reasons = {int(n): _failure(calibrated, samples.pick(samples.source == n)) for n in numbers}
+        bad = [number for number, reason in reasons.items() if reason]
+        if not bad or len(bad) == len(numbers):
+            # Not one granule among many: the step itself, and the part, have failed.
+            raise StepError(f"{type(error).__name__} in a step at {site.name}: {error}") from error
+        for number in bad:
+            tallies[number].fault = reasons[number]
+            mine = _is_mine(part, site.name, samples.raw[samples.source == number])
+            tallies[number].read += int(mine.sum())
+            tallies[number].reasons[reasons[number]] += int(mine.sum())
+        return calibrated(samples.pick(~np.isin(samples.source, bad)))
+
+
+def _failure(attempt: Callable[[_Samples], object], samples: _Samples) -> str:
+    try:
+        attempt(samples)
+    except _NOT_THE_DATA:
+        raise
+    except Exception as error:  # noqa: BLE001 - becomes the reason why a granule was rejected
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _apply(function: StepFunction, call: StepCall, ds: xr.Dataset, site: Site, part: Part) -> xr.Dataset:
+    """Run one step, piece by piece where its references change within the samples."""
+    fixed = call_parameters(function, call)
+    roles = {name: one.role for name, one in step_parameters(function).items()}
+    fixed |= {name: site if role == "site" else part.axis for name, role in roles.items() if role in ("site", "axis")}
+    chosen = {name: [references.load(r) for r in by_site.get(site.name, ())] for name, by_site in call.references.items()}
+    changes = sorted({one.start for several in chosen.values() for one in several[1:]})
+    if not changes:
+        return _checked_call(function, ds, fixed | {name: one[0] if one else None for name, one in chosen.items()})
+    times = sample_times(ds)
+    pieces, positions = [], []
+    for low, high in zip([None, *changes], [*changes, None], strict=True):
+        inside = (times >= (low or -(2**62))) & (times < (high or 2**62))
+        if not inside.any():
+            continue
+        near = np.flatnonzero((times >= (low or -(2**62)) - call.margin) & (times < (high or 2**62) + call.margin))
+        valid = {name: [r for r in several if r is several[0] or r.start <= (low or several[0].start)] for name, several in chosen.items()}
+        given = {name: several[-1] if several else None for name, several in valid.items()}
+        piece = _checked_call(function, ds.isel(time=near), fixed | given)
+        pieces.append(piece.isel(time=inside[near]))
+        positions.append(np.flatnonzero(inside))
+    joined = xr.concat(pieces, "time", data_vars="minimal", coords="minimal", compat="override", join="override")
+    return joined.isel(time=np.argsort(np.concatenate(positions), kind="stable"))
+
+
+def _checked_call(function: StepFunction, ds: xr.Dataset, parameters: dict[str, Any]) -> xr.Dataset:
+    name = function.__name__
+    for variable in ds.variables.values():
+        # A step that writes into its input fails at once; that costs nothing, a copy would.
+        variable.values.flags.writeable = False
+    try:
+        out = function(ds.copy(deep=False), **parameters)
+    except ValueError as error:
+        if "read-only" in str(error):
+            raise StepError(f"step {name} mutates its input; work on a copy ({error})") from error
+        raise
+    if not isinstance(out, xr.Dataset):
+        raise StepError(f"step {name} returned {type(out).__name__}; expected an xarray.Dataset")
+    if out.sizes.get("time") != ds.sizes["time"]:
+        raise StepError(f"step {name} returned {out.sizes.get('time')} samples along time; expected {ds.sizes['time']}")
+    if "quality" not in out or "time" not in out.coords:
+        gone = "quality" if "quality" not in out else "time"
+        raise StepError(f"step {name} dropped {gone}; steps set flags and keep times")
+    return out
+
+
+def _place(part: Part, instrument: Instrument, site: Site, samples: _Samples, block: Block, tallies: list[_Tally]) -> None:
+    """Bring samples into the block and count what became of each that is this part's."""
+    times = sample_times(samples.ds)
+    if part.margin == 0 and (times != samples.raw).any():
+        raise StepError("a step changed times without declaring how far; use @step(margin=...)")
+    if (np.abs(times - samples.raw) > part.margin).any():
+        raise StepError("a step moved samples further than its declared margin")
+    regular = isinstance(part.axis, RegularAxis)
+    slots = part.axis.slots(times if regular else samples.raw, site.name)
+    placed = block.put(samples.ds, slots, times)
+    mine = _is_mine(part, site.name, times if regular else samples.raw)
+    taken = (slots >= 0) & ~placed
+    outside = mine & (slots < 0)
+    for number in np.unique(samples.source):
+        own = samples.source == number
+        tally = tallies[number]
+        tally.read += int((own & mine).sum())
+        tally.placed += int((own & placed).sum())
+        for reason, mask in (("another sample is in its slot", taken), ("outside the axis", outside)):
+            if count := int((own & mask).sum()):
+                tally.reasons[reason] += count
+
+
+def _is_mine(part: Part, site: str, times: Times) -> Mask:
+    """Tell which samples this part accounts for: those in its region; the parts at the edges take what lies beyond."""
+    if not isinstance(part.axis, RegularAxis):
+        return np.asarray(part.axis.slots(times, site) >= 0)
+    mine = np.ones(len(times), bool)
+    if part.axis.start > part.span[0]:
+        mine &= times >= part.axis.start
+    if part.axis.stop < part.span[1]:
+        mine &= times < part.axis.stop
+    return mine
+
+
+def _is_home(part: Part, granule: Granule) -> bool:
+    """Tell whether this part accounts for what a granule loses as a whole: that which holds its first time in the span."""
+    if isinstance(part.axis, RegularAxis):
+        first = min(max(granule.start, part.span[0]), part.span[1] - 1)
+        return part.axis.start <= first < part.axis.stop
+    inside = [time for time in granule.times if part.span[0] <= time < part.span[1]]
+    return bool(inside) and bool(part.axis.slots(np.array(inside[:1], np.int64), granule.site)[0] >= 0)
+
+
+def _count_outside(part: Part, tally: _Tally, times: Times, near: Mask, at_home: bool) -> None:
+    """Count the samples of a granule that lie beyond the cube altogether, and so in no part's region."""
+    if isinstance(part.axis, RegularAxis):
+        # Those near the region are counted when they are placed: a step may still move them.
+        count = int(_is_mine(part, tally.granule.site, times[~near]).sum())
+    else:
+        count = int(((times < part.span[0]) | (times >= part.span[1])).sum()) if at_home else 0
+    if count:
+        tally.read += count
+        tally.reasons["outside the axis"] += count
+
+
+def _record(part: Part, began: float, status: str, tallies: Sequence[_Tally], **more: Any) -> Record:
+    return Record(
+        part=part.number,
+        digest=part.digest,
+        status=status,
+        outcomes=tuple(tally.outcome() for tally in tallies),
+        seconds=perf_counter() - began,
+        peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        worker=f"{socket.gethostname()}:{getpid()}",
+        versions={name: version(name) for name in ("ilrs-science", "numpy", "xarray", "zarr")} | {"python": platform.python_version()},
+        **more,
+    )
+
+
+def _save_if_possible(part: Part, record: Record) -> None:
+    try:
+        records.save(part.cube, record)
+    except OSError:
+        return  # a full disk is often why the part failed; the record still travels back to the run

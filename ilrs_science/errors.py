@@ -1,0 +1,65 @@
+"""The errors users meet: each says what was wrong, what was found and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class IlrsError(Exception):
+    """Root of every error this package raises on purpose."""
+
+
+class FormatError(IlrsError):
+    """Raw bytes are not what the format says; names the file, the offset or record, and the reason."""
+
+
+class PluginError(IlrsError):
+    """A plugin is missing, broken, named twice, or written for another contract."""
+
+
+class StepError(IlrsError):
+    """A step broke its contract: it changed the number of samples, dropped `quality`, mutated its input, and so on."""
+
+
+class ProductError(IlrsError):
+    """A block does not fit the declared product."""
+
+
+class CubeError(IlrsError):
+    """A store is not a cube, or is another cube than the pipeline describes."""
+
+
+class CountError(IlrsError):
+    """The samples of a run do not add up: read is not placed + rejected + duplicate."""
+
+
+class ClusterError(IlrsError):
+    """No Dask cluster could be reached, or it lost all of its workers."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong: where, what was found, and what is allowed there."""
+
+    path: str
+    """Where: `steps[1].despike.window`, `b.units`."""
+    found: str
+    """What was found there."""
+    allowed: str
+    """What is allowed or expected there."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.found}; {self.allowed}"
+
+
+class PlanError(IlrsError):
+    """A pipeline cannot be planned; carries every fault found, not only the first."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        count = len(self.faults)
+        super().__init__("\n".join([f"{count} fault{'s' if count != 1 else ''}:", *(f"  {fault}" for fault in self.faults)]))
+
+    def __reduce__(self) -> tuple[type[PlanError], tuple[tuple[Fault, ...]]]:
+        return type(self), (self.faults,)

@@ -1,0 +1,1 @@
+"""Raw formats, one a file: from bytes to arrays, without knowing any instrument."""

@@ -1,0 +1,1 @@
+"""The nouns: frozen, JSON-able values that every other room speaks of."""

@@ -1,0 +1,57 @@
+"""Raw files, as the plan sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import fsspec
+
+
+@dataclass(frozen=True)
+class Granule:
+    """One raw file, or the part of one file that belongs to one site.
+
+    Times are TAI nanoseconds since 1970-01-01T00:00:00 TAI, the span is half-open.
+    """
+
+    url: str
+    """Local path or fsspec URL."""
+    instrument: str = ""
+    """Name of the instrument that reads it."""
+    site: str = ""
+    """Name of the site that observed it."""
+    start: int = 0
+    """Time of the first sample."""
+    stop: int = 0
+    """A time after the last sample."""
+    count: int = 0
+    """Samples in it, those that `read` rejects included."""
+    size: int = 0
+    """Bytes of the file."""
+    sha256: str = ""
+    """Digest of the file."""
+    level: str = "raw"
+    """Native level code, as the partner writes it (0B, 01, L0, EDR ...)."""
+    times: tuple[int, ...] = ()
+    """Instants of its exposures; empty for regularly sampled instruments."""
+
+    def read_bytes(self) -> bytes:
+        """Return the whole file."""
+        with fsspec.open(self.url, "rb") as file:
+            return bytes(file.read())
+
+    @contextmanager
+    def local(self) -> Iterator[Path]:
+        """Yield a local path of the file, for libraries that read only paths; a remote file is copied for the while."""
+        filesystem, path = fsspec.url_to_fs(self.url)
+        if "file" in filesystem.protocol:
+            yield Path(path)
+            return
+        with TemporaryDirectory(prefix="ilrs-granule-") as folder:
+            copy = Path(folder) / Path(path).name
+            filesystem.get_file(path, str(copy))
+            yield copy

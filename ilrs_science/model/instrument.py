@@ -1,0 +1,49 @@
+"""The plugin: how raw files of one instrument become calibrated samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import xarray as xr
+
+from ilrs_science.model.granule import Granule
+from ilrs_science.model.product import Product
+from ilrs_science.model.step import StepFunction
+
+CONTRACT = 1
+"""Version of the contract between this package and its plugins."""
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """Everything the engine knows about an instrument; a value made of functions.
+
+    `read` returns the samples of one granule: variables along `time`, whose coordinate holds int64 TAI nanoseconds.
+    Samples it had to reject are counted by reason in the attribute `rejected`, for example `{"bad checksum": 60}`.
+    """
+
+    name: str
+    """Unique name, as pipelines write it."""
+    files: str
+    """Glob of its file names."""
+    read: Callable[[Granule], xr.Dataset]
+    """Samples of one granule."""
+    steps: tuple[StepFunction, ...]
+    """Its reduction, in order; a pipeline may choose others."""
+    product: Product
+    """What comes out."""
+    index: Callable[[Granule], Iterable[Granule]] | None = None
+    """What is in a file: the same granule with site, span and count filled in, or one for each site of the file. By
+    default the file is read once; then the site is `ds.attrs["site"]`, or comes from the path."""
+    simulate: Callable[[Path], Sequence[Path]] | None = None
+    """Writes a small set of raw files in the true format into a folder."""
+    partners: tuple[str, ...] = ()
+    """Institutions behind it."""
+    about: str = ""
+    """What it is, for people."""
+    memory: float = 8.0
+    """Peak memory of a part over the bytes of its largest granule and its block, as declared by the author."""
+    contract: int = CONTRACT
+    """Contract it was written for."""

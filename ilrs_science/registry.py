@@ -1,0 +1,173 @@
+"""Plugins: instruments and steps that any installed package contributes through entry points.
+
+Listing imports none of them. A broken plugin is shown with its reason and fails only who needs it; two plugins of one
+name are an error. The built-in instruments are found the same way as a partner's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Literal
+
+from ilrs_science.errors import PluginError
+from ilrs_science.model.instrument import CONTRACT, Instrument
+from ilrs_science.model.step import StepFunction
+
+type Kind = Literal["instruments", "steps"]
+
+# A change in one of these rooms changes data; a change in the faces does not.
+_DATA_ROOMS = ("model", "geometry", "formats", "steps", "instruments", "engine/worker.py", "engine/place.py")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An entry point, not yet imported."""
+
+    name: str
+    kind: Kind
+    target: str
+    """`module:attribute`."""
+    distribution: str
+    version: str
+    problem: str = ""
+    """Why it cannot be used, as far as known without importing it."""
+
+
+def plugins(kind: Kind) -> list[Plugin]:
+    """Return every contributed plugin of a kind by name, importing none."""
+    points = _points(kind)
+    names = Counter(point.name for point in points)
+    found = []
+    for point in points:
+        rivals = ", ".join(_distribution(p)[0] for p in points if p.name == point.name)
+        problem = f"{names[point.name]} plugins of this name: {rivals}; uninstall all but one" if names[point.name] > 1 else ""
+        found.append(Plugin(point.name, kind, point.value, *_distribution(point), problem))
+    return sorted(found, key=lambda plugin: (plugin.name, plugin.distribution))
+
+
+def instrument(name: str) -> Instrument:
+    """Import and return an instrument.
+
+    Raises
+    ------
+    PluginError
+        It is not installed, named twice, broken, or written for another contract.
+    """
+    found = _load("instruments", name)
+    if not isinstance(found, Instrument):
+        raise PluginError(f"instrument {name!r}: its entry point gives a {type(found).__name__}, expected an Instrument")
+    if found.contract != CONTRACT:
+        raise PluginError(f"instrument {name!r}: written for contract {found.contract}, this is contract {CONTRACT}")
+    if found.name != name:
+        raise PluginError(f"instrument {name!r}: it calls itself {found.name!r}; entry point and name must agree")
+    return found
+
+
+def step(name: str, owner: Instrument) -> StepFunction:
+    """Return a step by name: one of the instrument's own, or one that any package contributes.
+
+    Raises
+    ------
+    PluginError
+        There is no such step, or it is broken.
+    """
+    own = {function.__name__: function for function in owner.steps}
+    if name in own:
+        return own[name]
+    contributed = [plugin.name for plugin in plugins("steps")]
+    if name not in contributed:
+        near = get_close_matches(name, [*own, *contributed], n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise PluginError(
+            f"no step {name!r}; {hint}{owner.name} has {', '.join(own)}; installed packages add {', '.join(contributed)}"
+        )
+    found = _load("steps", name)
+    if not callable(found):
+        raise PluginError(f"step {name!r}: its entry point gives a {type(found).__name__}, expected a function")
+    function: StepFunction = found
+    return function
+
+
+def load_problem(plugin: Plugin) -> str:
+    """Import a plugin and return why it cannot be used, or an empty text."""
+    try:
+        if plugin.kind == "instruments":
+            instrument(plugin.name)
+        else:
+            _load(plugin.kind, plugin.name)
+    except PluginError as error:
+        return str(error)
+    return ""
+
+
+def distribution_of(kind: Kind, name: str) -> tuple[str, str]:
+    """Return the distribution and version that contribute a plugin; empty texts if none does."""
+    found = [_distribution(point) for point in _points(kind) if point.name == name]
+    return found[0] if found else ("", "")
+
+
+def code_digest(functions: Iterable[object]) -> str:
+    """Return the SHA-256 of the sources that these functions live in.
+
+    For a function of a partner's package that is every Python file of the package; for one of this package, the rooms
+    that make data.
+    """
+    tops = {str(getattr(f, "__module__", "")).partition(".")[0] for f in functions} | {"ilrs_science"}
+    return hashlib.sha256("".join(_package_digest(top) for top in sorted(tops)).encode()).hexdigest()
+
+
+@cache
+def _package_digest(top: str) -> str:
+    file = getattr(sys.modules.get(top), "__file__", None)
+    if file is None:
+        return f"{top}:no source"
+    path = Path(file)
+    if path.name != "__init__.py":
+        files = [path]
+    elif top == "ilrs_science":
+        roots = [path.parent / room for room in _DATA_ROOMS]
+        files = [f for root in roots for f in ([root] if root.is_file() else sorted(root.rglob("*.py")))]
+    else:
+        files = sorted(path.parent.rglob("*.py"))
+    content = hashlib.sha256()
+    for source in files:
+        content.update(source.relative_to(path.parent).as_posix().encode())
+        content.update(source.read_bytes())
+    return f"{top}:{content.hexdigest()}"
+
+
+def _points(kind: Kind) -> list[EntryPoint]:
+    # One distribution seen twice on sys.path (an editable install, say) is still one plugin.
+    unique = {(p.name, p.value, _distribution(p)[0]): p for p in entry_points(group=f"ilrs_science.{kind}")}
+    return list(unique.values())
+
+
+def _distribution(point: EntryPoint) -> tuple[str, str]:
+    return (point.dist.name, point.dist.version) if point.dist else ("unknown", "unknown")
+
+
+def _load(kind: Kind, name: str) -> Any:
+    matching = [plugin for plugin in plugins(kind) if plugin.name == name]
+    if not matching:
+        names = sorted({plugin.name for plugin in plugins(kind)})
+        near = get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise PluginError(f"no {kind[:-1]} {name!r} is installed; {hint}there are {', '.join(names) or 'none'}")
+    if matching[0].problem:
+        raise PluginError(f"{kind[:-1]} {name!r}: {matching[0].problem}")
+    point = next(p for p in _points(kind) if p.name == name)
+    try:
+        return point.load()
+    except Exception as error:  # whatever a partner's module raises on import becomes a named reason
+        raise PluginError(
+            f"{kind[:-1]} {name!r} of {matching[0].distribution} {matching[0].version} cannot be imported: "
+            f"{type(error).__name__}: {error}"
+        ) from error

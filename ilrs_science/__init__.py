@@ -7,6 +7,7 @@ cube: Zarr v3 in storage, `xarray.Dataset` in hand.
 
 from importlib.metadata import version
 
+from ilrs_science.analysis import accessor as _accessor  # registers Dataset.ilrs
 from ilrs_science.catalog import inventory
 from ilrs_science.engine.plan import plan
 from ilrs_science.engine.run import run
@@ -22,6 +23,8 @@ from ilrs_science.model.site import Site
 from ilrs_science.model.step import step
 from ilrs_science.registry import plugins
 from ilrs_science.store.cube import open_cube
+
+del _accessor
 
 __version__ = version("ilrs-science")
 

@@ -1,0 +1,1 @@
+"""Cubes in notebooks: the accessor, pictures, and simple derived maps."""

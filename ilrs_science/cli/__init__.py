@@ -1,0 +1,1 @@
+"""The command `ilrs`: each command parses, calls one verb, and prints."""

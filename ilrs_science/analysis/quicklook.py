@@ -1,0 +1,145 @@
+"""Pictures of a cube, to see in a second whether it is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from ilrs_science.errors import CubeError, IlrsError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_POINTS = 4000  # more do not show in a picture of this width
+_MISSING = 1
+
+
+def quicklook(cube: xr.Dataset, variable: str | None = None) -> Figure:
+    """Draw the primary variable of a cube: time series by site, or frames.
+
+    Parameters
+    ----------
+    cube
+        An open cube.
+    variable
+        Name of the variable; by default the first that carries an uncertainty.
+
+    Raises
+    ------
+    CubeError
+        The cube has no such variable.
+    IlrsError
+        matplotlib is not installed.
+    """
+    names = [str(n) for n in cube.data_vars if f"{n}_uncertainty" in cube]
+    name = variable or (names[0] if names else "")
+    if name not in cube:
+        raise CubeError(f"no variable {name!r} to draw; the cube has {', '.join(map(str, cube.data_vars))}")
+    array = cube[name]
+    images = [d for d in array.dims if d not in ("time", "site")]
+    if len(images) == 2 and "site" not in array.dims:  # noqa: PLR2004 - two dimensions make an image
+        return _frames(cube, name)
+    return _series(cube, name)
+
+
+def save_quicklook(cube: xr.Dataset, path: Path, variable: str | None = None) -> Path:
+    """Write the picture of a cube as PNG and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    quicklook(cube, variable).savefig(path, dpi=110)
+    return path
+
+
+def _series(cube: xr.Dataset, name: str) -> Figure:
+    """Draw one panel a site: components as lines, gaps shaded, other flags as ticks below."""
+    sites = [str(one) for one in cube["site"].values]
+    figure, axes = _panels(len(sites), 1, (11, 1.2 + 2.3 * len(sites)), sharex=True)
+    for panel, site in zip(axes.ravel(), sites, strict=True):
+        one = cube[[name, "quality"]].sel(site=site).load()
+        utc = cube.ilrs.utc.values
+        quality = _per_time(one["quality"])
+        missing = (quality & _MISSING).astype(bool)
+        values = one[name].transpose("time", ...).values.reshape(len(utc), -1)
+        values = np.where((quality == 0)[:, None], values, np.nan)
+        keep = slice(None, None, max(1, len(utc) // _POINTS))
+        labels = _component_labels(one[name])
+        for number, label in enumerate(labels):
+            panel.plot(utc[keep], values[keep, number], lw=0.8, label=label)
+        _shade(panel, utc, missing)
+        flagged = (quality != 0) & ~missing
+        panel.plot(utc[flagged], np.zeros(int(flagged.sum())), "|", color="crimson", ms=9, transform=panel.get_xaxis_transform())
+        panel.set_title(f"{site}: {missing.mean():.1%} missing, {int(flagged.sum())} flagged", loc="left", fontsize=9)
+        panel.set_ylabel(f"{name} [{cube[name].attrs.get('units', '')}]")
+        panel.margins(x=0)
+    if any(labels):
+        axes.ravel()[0].legend(loc="upper right", ncols=3, fontsize=8)
+    _time_axis(axes.ravel()[-1])
+    figure.suptitle(f"{cube.attrs.get('title', name)}  (grey: no data, red: flagged and not drawn)", fontsize=10)
+    return figure
+
+
+def _frames(cube: xr.Dataset, name: str) -> Figure:
+    """Draw up to five frames over their quality flags."""
+    count = min(5, cube.sizes["time"])
+    chosen = np.unique(np.linspace(0, cube.sizes["time"] - 1, count).astype(int))
+    figure, axes = _panels(2, len(chosen), (2.6 * len(chosen) + 1.2, 7.2))
+    part = cube[[name, "quality"]].isel(time=chosen).load()
+    good = part[name].where(part["quality"] == 0).values
+    finite = good[np.isfinite(good)]
+    low, high = np.percentile(finite, [2, 98]) if finite.size else (0.0, 1.0)
+    texts = np.datetime_as_string(cube.ilrs.utc.values[chosen], "s")
+    picture: Any = None
+    for column, text in enumerate(texts):
+        picture = axes[0, column].imshow(good[column], origin="lower", vmin=low, vmax=high, cmap="inferno")
+        axes[0, column].set_title(text.replace("T", "\n"), fontsize=8)
+        flags = np.log2(part["quality"].values[column].astype("f4"), where=part["quality"].values[column] > 0, out=None)
+        flags = np.where(part["quality"].values[column] > 0, flags, np.nan)
+        axes[1, column].imshow(flags, origin="lower", vmin=0, vmax=16, cmap="tab20", interpolation="nearest")
+        for row in (0, 1):
+            axes[row, column].set_xticks([])
+            axes[row, column].set_yticks([])
+    axes[0, 0].set_ylabel(f"{name}, good pixels")
+    axes[1, 0].set_ylabel("highest flag (bit)")
+    figure.colorbar(picture, ax=axes[0, :].tolist(), label=str(cube[name].attrs.get("units", "")), shrink=0.8)
+    figure.suptitle(str(cube.attrs.get("title", name)))
+    return figure
+
+
+def _panels(rows: int, columns: int, size: tuple[float, float], *, sharex: bool = False) -> tuple[Figure, Any]:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+        from matplotlib.figure import Figure as NewFigure  # noqa: PLC0415
+    except ImportError as error:
+        raise IlrsError("pictures need matplotlib; pip install 'ilrs-science[plots]'") from error
+    figure = NewFigure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)  # no window system, no global state of pyplot
+    return figure, figure.subplots(rows, columns, squeeze=False, sharex=sharex)
+
+
+def _per_time(quality: xr.DataArray) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    values = quality.transpose("time", ...).values.reshape(quality.sizes["time"], -1)
+    return np.bitwise_or.reduce(values, axis=1)
+
+
+def _component_labels(array: xr.DataArray) -> list[str]:
+    others = [d for d in array.dims if d != "time"]
+    if not others:
+        return [""]
+    return [str(one) for one in array[others[0]].values] if len(others) == 1 and others[0] in array.coords else [""]
+
+
+def _shade(panel: Any, utc: Any, missing: Any) -> None:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], missing, [False]]).astype(int)))
+    for begin, end in edges.reshape(-1, 2):
+        panel.axvspan(utc[begin], utc[min(end, len(utc) - 1)], color="0.85", lw=0)
+
+
+def _time_axis(panel: Any) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415
+
+    locator = AutoDateLocator()
+    panel.xaxis.set_major_locator(locator)
+    panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    panel.set_xlabel("UTC")

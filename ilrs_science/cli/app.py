@@ -1,0 +1,253 @@
+"""The commands of `ilrs`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ilrs_science import __version__, catalog, registry
+from ilrs_science.cli import show
+from ilrs_science.cli.show import CONSOLE, Progress, guarded, print_json
+from ilrs_science.engine.plan import plan as make_plan
+from ilrs_science.engine.run import ExecutorName
+from ilrs_science.engine.run import run as run_plan
+from ilrs_science.engine.status import status as cube_status
+from ilrs_science.errors import IlrsError
+from ilrs_science.pipeline import Pipeline, json_schema, load_pipeline
+from ilrs_science.store.cube import open_attributes, open_cube
+
+app = typer.Typer(
+    name="ilrs",
+    help="Reduce raw multi-point lunar observations to calibrated Zarr cubes.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+PipelineFile = Annotated[Path, typer.Argument(help="A pipeline, YAML.")]
+CubeUrl = Annotated[str, typer.Argument(help="Path or URL of a cube.")]
+Raw = Annotated[list[str] | None, typer.Option("--raw", help="Raw files instead of the pipeline's; may be repeated.")]
+Output = Annotated[str | None, typer.Option("--output", "-o", help="Cube to write instead of the pipeline's.")]
+References = Annotated[list[str] | None, typer.Option("--references", help="Further folder of references; may be repeated.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def version(*, show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Reduce raw multi-point lunar observations to calibrated Zarr cubes."""
+    if show_version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+@guarded
+def quickstart(
+    folder: Annotated[Path, typer.Argument(help="Where to put everything.")] = Path("quickstart"), *, as_json: AsJson = False
+) -> None:
+    """Simulate a small campaign, reduce it on a local Dask cluster, and look at it."""
+    from ilrs_science.cli.quickstart import run_quickstart  # noqa: PLC0415 - pictures are slow to import
+
+    result = run_quickstart(folder, quiet=as_json)
+    if as_json:
+        print_json(result)
+
+
+@app.command()
+@guarded
+def instruments(
+    name: Annotated[str | None, typer.Argument(help="One instrument, in full.")] = None, *, as_json: AsJson = False
+) -> None:
+    """List installed instruments and steps: from which package, and why one is broken."""
+    if name is not None:
+        described = show.instrument_as_json(registry.instrument(name))
+        print_json(described) if as_json else show.instrument(described)
+        return
+    found = [
+        asdict(plugin) | {"problem": plugin.problem or registry.load_problem(plugin)}
+        for kind in ("instruments", "steps")
+        for plugin in registry.plugins(kind)  # type: ignore[arg-type]
+    ]
+    print_json(found) if as_json else show.plugins(found)
+
+
+@app.command()
+@guarded
+def inventory(
+    paths: Annotated[list[str], typer.Argument(help="Files, folders, globs or URLs; {site} names the site.")],
+    *,
+    instrument: Annotated[list[str] | None, typer.Option("--instrument", "-i", help="Consider only these.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the inventory to this file, JSON.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Index raw files into granules; files that are none are listed with the reason."""
+    with Progress("indexing", "files", quiet=as_json) as progress:
+        found = catalog.inventory(paths, instruments=instrument, progress=progress.files)
+    if output is not None:
+        output.write_text(json.dumps(found.as_json(), indent=1))
+    print_json(found.as_json()) if as_json else show.inventory(found, output)
+    raise typer.Exit(3 if found.rejected else 0)
+
+
+@app.command()
+@guarded
+def plan(
+    pipeline: PipelineFile,
+    *,
+    raw: Raw = None,
+    output: Output = None,
+    references: References = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a run would do, or everything that is wrong; writes nothing."""
+    with Progress("indexing", "files", quiet=as_json) as progress:
+        made = make_plan(_pipeline(pipeline, raw, output, references), progress=progress.files)
+    print_json(made.as_json()) if as_json else show.plan(made)
+
+
+@app.command()
+@guarded
+def run(  # noqa: PLR0913 - options of a command
+    pipeline: PipelineFile,
+    *,
+    cluster: Annotated[str | None, typer.Option(help="local, or the address of a Dask scheduler.")] = None,
+    executor: Annotated[str, typer.Option(help="Without a cluster: serial, threads or processes.")] = "threads",
+    workers: Annotated[int | None, typer.Option(help="How many; by default one a core.")] = None,
+    raw: Raw = None,
+    output: Output = None,
+    references: References = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a pipeline, or go on with it. Exit 0 all good, 3 finished with rejected granules, 1 failed, 2 usage."""
+    if executor not in ("serial", "threads", "processes"):
+        raise typer.BadParameter(f"found {executor!r}; it is serial, threads or processes")
+    chosen: ExecutorName = executor  # type: ignore[assignment]
+    with Progress("indexing", "files", quiet=as_json) as progress:
+        made = make_plan(_pipeline(pipeline, raw, output, references), progress=progress.files)
+    with Progress("reducing", "parts", quiet=as_json) as progress:
+        report = run_plan(made, executor=chosen, workers=workers, cluster=cluster, progress=progress.parts)
+    print_json(report.as_json()) if as_json else show.report(report)
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+@guarded
+def status(cube: CubeUrl, *, as_json: AsJson = False) -> None:
+    """Show parts done, waiting, stale and failed."""
+    found = cube_status(cube)
+    print_json(found.as_json()) if as_json else show.status(found)
+    raise typer.Exit(1 if found.failed else 3 if found.rejected else 0)
+
+
+@app.command()
+@guarded
+def info(cube: CubeUrl, *, as_json: AsJson = False) -> None:
+    """Show what a cube is and how it was made."""
+    attributes = open_attributes(cube)
+    described = show.cube_as_json(open_cube(cube), attributes)
+    print_json(described) if as_json else show.cube(described)
+
+
+@app.command()
+@guarded
+def check(
+    what: Annotated[str, typer.Argument(metavar="PIPELINE|PACKAGE", help="A pipeline, an instrument, or its package.")],
+    *,
+    raw: Raw = None,
+    references: References = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a pipeline for faults, or an instrument package against the contract."""
+    if what.endswith((".yaml", ".yml")):
+        made = make_plan(_pipeline(Path(what), raw, None, references))
+        print_json({"ok": True, "faults": []}) if as_json else CONSOLE.print(f"{what}: no faults, {len(made.parts)} parts")
+        return
+    from ilrs_science.cli.conformance import check_package  # noqa: PLC0415 - the kit is slow to import
+
+    reports = check_package(what, raw or [], references or [])
+    if as_json:
+        print_json({name: report.as_json() for name, report in reports.items()})
+    else:
+        for name, report in reports.items():
+            show.conformance(name, report)
+    raise typer.Exit(0 if all(report.ok for report in reports.values()) else 1)
+
+
+@app.command("new-instrument")
+@guarded
+def new_instrument(
+    name: Annotated[str, typer.Argument(help="Its name, such as acme-mag.")],
+    folder: Annotated[Path | None, typer.Argument(help="Where to write the package; by default ./NAME.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Write a partner's package, ready to test."""
+    from ilrs_science.cli.new_instrument import write_package  # noqa: PLC0415
+
+    target = folder or Path(name)
+    files = write_package(name, target)
+    if as_json:
+        print_json({"folder": str(target), "files": files})
+        return
+    CONSOLE.print(f"wrote {len(files)} files in {target}:")
+    for file in files:
+        CONSOLE.print(f"  {file}", highlight=False)
+    CONSOLE.print(f"next:\n  cd {target}\n  uv run pytest\n  uv run ilrs instruments {name}", highlight=False)
+
+
+@app.command()
+@guarded
+def simulate(
+    instrument: Annotated[str, typer.Argument(help="An instrument that can simulate its raw files.")],
+    folder: Annotated[Path, typer.Argument(help="Where to put them.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Write raw files in the true format, with the truth beside them."""
+    writer = registry.instrument(instrument).simulate
+    if writer is None:
+        raise IlrsError(f"{instrument} has no simulator")
+    files = [str(path) for path in writer(folder)]
+    print_json({"files": files}) if as_json else CONSOLE.print(f"wrote {len(files)} files below {folder}")
+
+
+@app.command()
+@guarded
+def quicklook(
+    cube: CubeUrl,
+    *,
+    variable: Annotated[str | None, typer.Option(help="Variable to draw.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="PNG to write.")] = Path("quicklook.png"),
+    as_json: AsJson = False,
+) -> None:
+    """Draw a cube as PNG."""
+    from ilrs_science.analysis.quicklook import save_quicklook  # noqa: PLC0415
+
+    path = save_quicklook(open_cube(cube), output, variable)
+    print_json({"file": str(path)}) if as_json else CONSOLE.print(f"wrote {path}")
+
+
+@app.command()
+@guarded
+def schema(*, as_json: AsJson = True) -> None:  # noqa: ARG001 - every command has --json; this one prints nothing else
+    """Print the JSON Schema of a pipeline, for completion and checks in an editor."""
+    print_json(json_schema())
+
+
+def _pipeline(path: Path, raw: list[str] | None, output: str | None, references: list[str] | None) -> Pipeline:
+    """Return a pipeline with the options of the command line put in; folders of references are added, not replaced."""
+    overrides: dict[str, Any] = {"raw": tuple(raw) if raw else None, "output": output}
+    pipeline = load_pipeline(path, **overrides)
+    if not references:
+        return pipeline
+    folders = (*pipeline.references.folders, *(str(Path(one).resolve()) for one in references))
+    return pipeline.model_copy(update={"references": pipeline.references.model_copy(update={"folders": folders})})

@@ -1,0 +1,54 @@
+"""`ilrs new-instrument`: a partner's package from the template beside this file."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import re
+from importlib.metadata import distribution
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from ilrs_science.errors import IlrsError
+
+_TEMPLATE = Path(__file__).parent / "template"
+_NAMES = {"python-version.txt": ".python-version"}  # a dotted name in the template would steer the tools of this package
+
+
+def write_package(name: str, folder: Path) -> list[str]:
+    """Write a package for an instrument and return its files, relative to the folder.
+
+    Raises
+    ------
+    IlrsError
+        The name cannot be one of a package, or the folder is not empty.
+    """
+    module = name.replace("-", "_")
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(module):
+        raise IlrsError(f"{name!r} cannot name a package; use lower-case words with hyphens, as in acme-mag")
+    if module in ("ilrs", "ilrs_science"):
+        raise IlrsError(f"{name!r} is this package's own name; choose another")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise IlrsError(f"{folder} exists and is not empty; choose another folder")
+    files = []
+    for source in sorted(path for path in _TEMPLATE.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+        relative = source.relative_to(_TEMPLATE).as_posix().replace("acme_mag", module)
+        target = folder / _NAMES.get(relative, relative)
+        text = source.read_text(encoding="utf-8").replace("acme_mag", module).replace("acme-mag", name)
+        if relative == "pyproject.toml":
+            text += _where_this_package_is()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        files.append(target.relative_to(folder).as_posix())
+    return files
+
+
+def _where_this_package_is() -> str:
+    """Return the lines that let uv find this package where it was installed from a folder and not from an index."""
+    recorded = distribution("ilrs-science").read_text("direct_url.json")
+    url = json.loads(recorded)["url"] if recorded else ""
+    if not url.startswith("file:"):
+        return ""
+    path = json.dumps(url2pathname(urlparse(url).path))
+    return f'\n# ilrs-science as installed here; remove these lines to take it from the package index.\n[tool.uv.sources]\nilrs-science = {{ path = {path}, editable = true }}\n'

@@ -1,0 +1,291 @@
+"""How results look in a terminal: tables, progress, and errors without the stack of internals."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import rich.progress
+import typer
+import xarray as xr
+from rich.console import Console
+from rich.table import Table
+
+from ilrs_science.catalog import Inventory
+from ilrs_science.engine.plan import Plan
+from ilrs_science.engine.run import Report
+from ilrs_science.engine.status import Status
+from ilrs_science.errors import IlrsError, PlanError
+from ilrs_science.geometry.time import isot
+from ilrs_science.model.instrument import Instrument
+from ilrs_science.model.part import Record
+from ilrs_science.model.step import step_parameters
+
+if TYPE_CHECKING:
+    from ilrs_science.testing import Report as ConformanceReport
+
+CONSOLE = Console(soft_wrap=True)
+_ERRORS = Console(stderr=True, soft_wrap=True)
+
+USAGE = 2
+FAILED = 1
+INTERRUPTED = 130
+
+
+def print_json(value: Any) -> None:
+    """Print JSON and nothing else."""
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def guarded[**P](command: Callable[P, None]) -> Callable[P, None]:
+    """Turn a user's mistake into a few lines and an exit code: 2 for a pipeline with faults, 1 for what failed."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except IlrsError as error:
+            if kwargs.get("as_json"):
+                faults = [asdict(fault) for fault in error.faults] if isinstance(error, PlanError) else []
+                print_json({"error": str(error), "faults": faults})
+            _ERRORS.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False)
+            raise typer.Exit(USAGE if isinstance(error, PlanError) else FAILED) from None
+        except KeyboardInterrupt:
+            _ERRORS.print("interrupted; what is done is kept, the same command goes on from there")
+            raise typer.Exit(INTERRUPTED) from None
+
+    return run
+
+
+class Progress:
+    """A bar with rate and time left on a terminal's standard error; nothing when quiet."""
+
+    def __init__(self, doing: str, unit: str, *, quiet: bool = False) -> None:
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TextColumn("{task.fields[unit]}, {task.fields[rate]}"),
+            rich.progress.TimeElapsedColumn(),
+            rich.progress.TextColumn("left"),
+            rich.progress.TimeRemainingColumn(),
+            console=_ERRORS,
+            disable=quiet,
+        )
+        self._task = self._bar.add_task(doing, total=None, unit=unit, rate="", visible=False)
+        self._samples = 0
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def files(self, done: int, total: int) -> None:
+        """Show files done."""
+        self._update(done, total, done, "files/s")
+
+    def parts(self, record: Record, done: int, total: int) -> None:
+        """Show a part done, and say why one failed."""
+        self._samples += record.counts.read
+        self._update(done, total, self._samples, "samples/s")
+        if record.status != "done":
+            self._bar.console.print(f"[red]part {record.part} failed:[/] {_escaped(record.reason)}", highlight=False)
+        for outcome in record.outcomes:
+            if outcome.fault and outcome.counts.rejected:
+                self._bar.console.print(f"[yellow]rejected[/] {_escaped(outcome.url)}: {_escaped(outcome.fault)}", highlight=False)
+
+    def _update(self, done: int, total: int, amount: int, unit: str) -> None:
+        elapsed = self._bar.tasks[0].elapsed or 0.0
+        rate = f"{amount / elapsed:,.0f} {unit}" if elapsed > 0 else ""
+        self._bar.update(self._task, completed=done, total=total, rate=rate, visible=True)
+
+
+def plugins(found: Sequence[Mapping[str, Any]]) -> None:
+    """Print plugins as a table."""
+    table = _table("", "name", "package", "version", "state")
+    for one in found:
+        state = f"[red]broken:[/] {_escaped(one['problem'])}" if one["problem"] else "[green]ready[/]"
+        table.add_row(one["kind"][:-1], one["name"], one["distribution"], one["version"], state)
+    CONSOLE.print(table)
+
+
+def instrument_as_json(one: Instrument) -> dict[str, Any]:
+    """Return what there is to know about an instrument."""
+    return {
+        "name": one.name,
+        "about": one.about,
+        "partners": list(one.partners),
+        "files": one.files,
+        "contract": one.contract,
+        "can_simulate": one.simulate is not None,
+        "steps": [
+            {
+                "name": function.__name__,
+                "about": (function.__doc__ or "").strip().partition("\n")[0],
+                "parameters": {
+                    name: "filled in by the engine" if p.role != "value" else None if p.required else str(p.default)
+                    for name, p in step_parameters(function).items()
+                },
+            }
+            for function in one.steps
+        ],
+        "product": one.product.as_json(),
+    }
+
+
+def instrument(described: Mapping[str, Any]) -> None:
+    """Print an instrument."""
+    CONSOLE.print(f"[bold]{described['name']}[/]: {described['about'] or 'no description'}")
+    CONSOLE.print(f"files {described['files']}; partners {', '.join(described['partners']) or 'unknown'}", highlight=False)
+    table = _table("step", "parameters", "what it does")
+    for one in described["steps"]:
+        given = ", ".join(n if v is None else f"{n}={v}" for n, v in one["parameters"].items())
+        table.add_row(one["name"], given, one["about"])
+    CONSOLE.print(table)
+    table = _table("variable", "dimensions", "units", "what it is")
+    for one in described["product"]["variables"]:
+        table.add_row(one["name"], ", ".join(one["dims"]), one["units"], one["about"])
+    CONSOLE.print(table)
+    CONSOLE.print("flags: " + ", ".join(described["product"]["flags"]), highlight=False)
+
+
+def inventory(found: Inventory, written: Path | None) -> None:
+    """Print granules by instrument and site, and every file that is none."""
+    table = _table("instrument", "site", "granules", "samples", "from", "to", "bytes")
+    groups = sorted({(granule.instrument, granule.site) for granule in found.granules})
+    for name, site in groups:
+        own = [g for g in found.granules if (g.instrument, g.site) == (name, site)]
+        first, last = isot(min(g.start for g in own)), isot(max(g.stop for g in own) - 1)
+        count, size = sum(g.count for g in own), sum(g.size for g in own)
+        table.add_row(name, site, str(len(own)), f"{count:,}", first, last, f"{size:,}")
+    CONSOLE.print(table)
+    for rejection in found.rejected:
+        CONSOLE.print(f"[yellow]not taken[/] {_escaped(rejection.url)}: {_escaped(rejection.reason)}", highlight=False)
+    if written is not None:
+        CONSOLE.print(f"wrote {written}")
+
+
+def plan(made: Plan) -> None:
+    """Print what a run would do."""
+    values = made.as_json()
+    table = _table("plan", values["name"])
+    for key in ("instrument", "output", "start", "stop", "samples", "place", "parts", "chunk", "shard", "granules"):
+        table.add_row(key, str(values[key]))
+    table.add_row("sites", ", ".join(values["sites"]))
+    table.add_row("bytes in, out", f"{made.bytes_in:,} raw, {made.bytes_out:,} before compression")
+    table.add_row("memory per part", f"{made.memory:,} bytes")
+    for step in made.steps:
+        table.add_row(f"step {step.name}", ", ".join(f"{k}={v}" for k, v in step.parameters.items()))
+    for one in made.references():
+        table.add_row(f"reference {one.kind}", f"{one.site}: {Path(one.url).name}, {isot(one.start)} to {isot(one.stop)}")
+    CONSOLE.print(table)
+    for granule in made.duplicates:
+        CONSOLE.print(f"[yellow]duplicate[/] {_escaped(granule.url)}: has the content of another file", highlight=False)
+    if made.outside:
+        CONSOLE.print(f"{len(made.outside)} granules lie outside the pipeline's sites and time; not read")
+    for rejection in made.rejected:
+        CONSOLE.print(f"[yellow]rejected[/] {_escaped(rejection.url)}: {_escaped(rejection.reason)}", highlight=False)
+
+
+def report(done: Report) -> None:
+    """Print what a run did."""
+    if done.did_nothing:
+        CONSOLE.print(f"nothing to do: all {done.parts} parts of {done.output} are done and unchanged")
+    elif not done.failed:
+        kept = f", {done.skipped} of them before" if done.skipped else ""
+        CONSOLE.print(f"{done.parts} parts done{kept} in {done.seconds:.1f} s: {done.output}", highlight=False)
+    counts = done.counts
+    CONSOLE.print(
+        f"samples: read {counts.read:,} = placed {counts.placed:,} + rejected {counts.rejected:,} "
+        f"+ duplicate {counts.duplicate:,}; slots: {done.flagged:,} flagged, {done.missing:,} missing",
+        highlight=False,
+    )
+    for reason, number in done.reasons.items():
+        CONSOLE.print(f"[yellow]{number:,} samples rejected:[/] {_escaped(reason)}", highlight=False)
+    for url, reason in done.rejected.items():
+        CONSOLE.print(f"[yellow]rejected[/] {_escaped(url)}: {_escaped(reason)}", highlight=False)
+    if done.failed:
+        CONSOLE.print(f"[bold red]{len(done.failed)} of {done.parts} parts failed[/]; the same command tries them again:")
+        for reason in sorted({record.reason for record in done.failed}):
+            CONSOLE.print(f"  {_escaped(reason)}", highlight=False)
+
+
+def status(found: Status) -> None:
+    """Print how far a cube is."""
+    CONSOLE.print(
+        f"{found.output}: {found.parts} parts: {found.done} done, {found.waiting} waiting, {found.stale} stale, "
+        f"{len(found.failed)} failed",
+        highlight=False,
+    )
+    counts = found.counts
+    CONSOLE.print(
+        f"samples: read {counts.read:,} = placed {counts.placed:,} + rejected {counts.rejected:,} "
+        f"+ duplicate {counts.duplicate:,}; {found.seconds:.1f} s in workers, peak {found.peak_memory / 2**20:,.0f} MiB",
+        highlight=False,
+    )
+    for number, reason in sorted(found.failed.items()):
+        CONSOLE.print(f"[red]part {number} failed:[/] {_escaped(reason)}", highlight=False)
+    for url, reason in found.rejected.items():
+        CONSOLE.print(f"[yellow]rejected[/] {_escaped(url)}: {_escaped(reason)}", highlight=False)
+
+
+def cube_as_json(cube: xr.Dataset, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a cube is and how it was made."""
+    return {
+        "title": attributes.get("title"),
+        "status": attributes.get("status", "not finished"),
+        "samples": attributes.get("samples"),
+        "sizes": dict(cube.sizes),
+        "sites": sorted({str(one) for one in cube["site"].values.ravel()}),
+        "start_utc": str(cube.ilrs.utc.values[0]) if cube.sizes["time"] else None,
+        "stop_utc": str(cube.ilrs.utc.values[-1]) if cube.sizes["time"] else None,
+        "variables": {
+            str(n): {"dims": list(v.dims), "dtype": str(v.dtype), "units": v.attrs.get("units"), "about": v.attrs.get("long_name")}
+            for n, v in cube.data_vars.items()
+        },
+        "provenance": cube.ilrs.provenance,
+    }
+
+
+def cube(described: Mapping[str, Any]) -> None:
+    """Print a cube."""
+    CONSOLE.print(f"[bold]{described['title']}[/] ({described['status']}; {described['samples']})", highlight=False)
+    CONSOLE.print(f"sites {', '.join(described['sites'])}; {described['start_utc']} to {described['stop_utc']} UTC", highlight=False)
+    table = _table("variable", "dimensions", "dtype", "units", "what it is")
+    for name, one in described["variables"].items():
+        sizes = ", ".join(f"{d}={described['sizes'][d]}" for d in one["dims"])
+        table.add_row(name, sizes, one["dtype"], str(one["units"]), str(one["about"] or ""))
+    CONSOLE.print(table)
+    made = described["provenance"]
+    plugin = made.get("plugin", {})
+    CONSOLE.print(f"made by {plugin.get('name')} of {plugin.get('distribution')} {plugin.get('version')}", highlight=False)
+    for step in made.get("steps", []):
+        given = ", ".join(f"{k}={v}" for k, v in step["parameters"].items())
+        CONSOLE.print(f"  step {step['name']}({given})", highlight=False)
+    for one in made.get("references", []):
+        CONSOLE.print(f"  reference {one['kind']} of {one['site']}, sha256 {one['sha256'][:12]}, from {one['source']}", highlight=False)
+
+
+def conformance(name: str, result: ConformanceReport) -> None:
+    """Print the results of the conformance kit."""
+    CONSOLE.print(f"[bold]{name}[/]")
+    for one in result.results:
+        mark = "[green]ok[/]    " if one.ok else "[red]failed[/]"
+        CONSOLE.print(f"  {mark} {one.name}" + (f": {_escaped(one.detail)}" if one.detail else ""), highlight=False)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -7,6 +7,7 @@ name are an error. The built-in instruments are found the same way as a partner'
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -43,14 +44,7 @@ class Plugin:
 
 def plugins(kind: Kind) -> list[Plugin]:
     """Return every contributed plugin of a kind by name, importing none."""
-    points = _points(kind)
-    names = Counter(point.name for point in points)
-    found = []
-    for point in points:
-        rivals = ", ".join(_distribution(p)[0] for p in points if p.name == point.name)
-        problem = f"{names[point.name]} plugins of this name: {rivals}; uninstall all but one" if names[point.name] > 1 else ""
-        found.append(Plugin(point.name, kind, point.value, *_distribution(point), problem))
-    return sorted(found, key=lambda plugin: (plugin.name, plugin.distribution))
+    return [plugin for plugin, _ in _installed(kind)]
 
 
 def instrument(name: str) -> Instrument:
@@ -110,7 +104,7 @@ def load_problem(plugin: Plugin) -> str:
 
 def distribution_of(kind: Kind, name: str) -> tuple[str, str]:
     """Return the distribution and version that contribute a plugin; empty texts if none does."""
-    found = [_distribution(point) for point in _points(kind) if point.name == name]
+    found = [(plugin.distribution, plugin.version) for plugin in plugins(kind) if plugin.name == name]
     return found[0] if found else ("", "")
 
 
@@ -144,10 +138,30 @@ def _package_digest(top: str) -> str:
     return f"{top}:{content.hexdigest()}"
 
 
-def _points(kind: Kind) -> list[EntryPoint]:
+def _installed(kind: Kind) -> list[tuple[Plugin, EntryPoint]]:
+    # Reading the metadata of everything installed takes milliseconds, and every part asks; what is installed changes with
+    # the folders on sys.path.
+    return _installed_in(kind, tuple((folder, _changed(folder)) for folder in sys.path))
+
+
+@cache
+def _installed_in(kind: Kind, folders: tuple[tuple[str, int], ...]) -> list[tuple[Plugin, EntryPoint]]:  # noqa: ARG001
     # One distribution seen twice on sys.path (an editable install, say) is still one plugin.
-    unique = {(p.name, p.value, _distribution(p)[0]): p for p in entry_points(group=f"ilrs_science.{kind}")}
-    return list(unique.values())
+    points = {(p.name, p.value, *_distribution(p)): p for p in entry_points(group=f"ilrs_science.{kind}")}
+    names = Counter(point.name for point in points.values())
+    found = []
+    for (name, target, distribution, version), point in sorted(points.items()):
+        rivals = ", ".join(key[2] for key in sorted(points) if key[0] == name)
+        problem = f"{names[name]} plugins of this name: {rivals}; uninstall all but one" if names[name] > 1 else ""
+        found.append((Plugin(name, kind, target, distribution, version, problem), point))
+    return found
+
+
+def _changed(folder: str) -> int:
+    try:
+        return os.stat(folder or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:
@@ -155,19 +169,18 @@ def _distribution(point: EntryPoint) -> tuple[str, str]:
 
 
 def _load(kind: Kind, name: str) -> Any:
-    matching = [plugin for plugin in plugins(kind) if plugin.name == name]
+    matching = [(plugin, point) for plugin, point in _installed(kind) if plugin.name == name]
     if not matching:
         names = sorted({plugin.name for plugin in plugins(kind)})
         near = get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise PluginError(f"no {kind[:-1]} {name!r} is installed; {hint}there are {', '.join(names) or 'none'}")
-    if matching[0].problem:
-        raise PluginError(f"{kind[:-1]} {name!r}: {matching[0].problem}")
-    point = next(p for p in _points(kind) if p.name == name)
+    plugin, point = matching[0]
+    if plugin.problem:
+        raise PluginError(f"{kind[:-1]} {name!r}: {plugin.problem}")
     try:
         return point.load()
     except Exception as error:  # whatever a partner's module raises on import becomes a named reason
         raise PluginError(
-            f"{kind[:-1]} {name!r} of {matching[0].distribution} {matching[0].version} cannot be imported: "
-            f"{type(error).__name__}: {error}"
+            f"{kind[:-1]} {name!r} of {plugin.distribution} {plugin.version} cannot be imported: {type(error).__name__}: {error}"
         ) from error

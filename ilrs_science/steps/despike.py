@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -41,7 +43,7 @@ def despike(
         Quality flag to raise, where any component stands out.
     """
     values = ds[variable].transpose("time", ...)
-    flat = values.values.reshape(values.sizes["time"], -1).astype(np.float64)
+    flat = values.values.reshape(values.sizes["time"], math.prod(values.shape[1:])).astype(np.float64)
     times = pd.DatetimeIndex(ds["time"].values.astype("datetime64[ns]"))
     frame = pd.DataFrame(flat, index=times)
     width = pd.Timedelta(int(window), "ns")

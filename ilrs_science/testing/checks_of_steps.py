@@ -1,0 +1,287 @@
+"""Checks of the chain of steps alone, on samples in memory."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ilrs_science import references
+from ilrs_science.catalog import sample_times
+from ilrs_science.engine.worker import check_samples
+from ilrs_science.model.product import Variable
+from ilrs_science.model.step import StepFunction
+from ilrs_science.testing.case import Case, Reading, blaming, region_of
+from ilrs_science.testing.comparison import difference
+from ilrs_science.testing.outside import noting_outside_access
+from ilrs_science.testing.report import ConformanceError
+
+
+def input_untouched(case: Case) -> None:
+    """Check that no step changes what it is given: values, coordinates, attributes."""
+    faults: list[str] = []
+
+    def guard(function: StepFunction) -> StepFunction:
+        @functools.wraps(function)
+        def guarded(ds: xr.Dataset, **parameters: Any) -> xr.Dataset:
+            before = ds.copy(deep=True)
+            out = function(ds, **parameters)
+            faults.extend(f"step {function.__name__} changed {change} of its input" for change in _changes(before, ds))
+            return out
+
+        return guarded
+
+    _run_wrapped(case, guard)
+    if faults:
+        raise ConformanceError("; ".join(dict.fromkeys(faults)) + "; a step returns new values, as with ds.assign(...)")
+
+
+def repeatable(case: Case) -> None:
+    """Check that reading and calibrating the same file again gives the same bits."""
+    for reading, first in zip(case.readings, case.datasets, strict=True):
+        again = case.instrument.read(reading.granule)
+        if words := difference(first, again):
+            raise ConformanceError(f"read gave two results for {reading.granule.url}: {words}; expected the same bits")
+        if words := difference(case.whole(reading), case.whole(reading)):
+            raise ConformanceError(f"the steps gave two results for the same samples: {words}; expected the same bits")
+
+
+def no_outside_access(case: Case) -> None:
+    """Check that steps open no file, reach no network and start no program, once their modules are imported."""
+    for reading in case.readings:
+        case.whole(reading)
+    faults: list[str] = []
+
+    def watch(function: StepFunction) -> StepFunction:
+        @functools.wraps(function)
+        def watched(ds: xr.Dataset, **parameters: Any) -> xr.Dataset:
+            with noting_outside_access() as noted:
+                out = function(ds, **parameters)
+            faults.extend(f"step {function.__name__} reaches outside: {one}" for one in noted)
+            return out
+
+        return watched
+
+    _run_wrapped(case, watch)
+    if faults:
+        allowed = "a step works on its samples alone; what it needs to know comes as a Reference"
+        raise ConformanceError("; ".join(dict.fromkeys(faults)) + f"; {allowed}")
+
+
+def block_boundaries(case: Case) -> None:
+    """Check that a sample's result does not depend on where the samples were cut, given the declared margin."""
+    names = [*(variable.name for variable in case.instrument.product.values), "quality", "time"]
+    for reading in case.readings:
+        block = case.block(reading)
+        times = sample_times(block)
+        whole = case.whole(reading)
+        for first, last in _cuts(len(times)):
+            low, high = int(times[first]) - reading.part.margin, int(times[last - 1]) + reading.part.margin
+            begin, end = int(np.searchsorted(times, low)), int(np.searchsorted(times, high, side="right"))
+            here = replace(reading, part=region_of(reading.part, times[first:last], reading.site.name))
+            what = f"samples {first} to {last - 1} of {len(times)}"
+            cut = case.calibrate(here, block.isel(time=slice(begin, end)), what)
+            core = cut.isel(time=slice(first - begin, last - begin))
+            if words := difference(whole.isel(time=slice(first, last)), core, names):
+                raise ConformanceError(
+                    f"{what} alone give another result than with all others: {words}; the steps declare that they look "
+                    f"{reading.part.margin / 1e9:g} s to either side; say how far with @step(margin=...)"
+                )
+
+
+def schema(case: Case) -> None:
+    """Check that samples are as declared before and after the steps."""
+    for reading, ds in zip(case.readings, case.datasets, strict=True):
+        loose = [str(name) for name, one in ds.data_vars.items() if "time" not in one.dims]
+        if loose:
+            raise ConformanceError(f"read gives variables without time: {', '.join(loose)}; repeat them along time")
+        if "quality" in ds and ds["quality"].dtype.kind != "u":
+            raise ConformanceError(f"read gives quality as {ds['quality'].dtype}; expected an unsigned integer type")
+        block = case.block(reading)
+        _check_outcome(case, reading, block, case.calibrate(reading, block, "the whole granule"))
+
+
+def edge_blocks(case: Case) -> None:
+    """Check that the steps survive empty, one-sample, not-a-number and extreme blocks, and own up to bad values.
+
+    Steps that want whole granules never get fewer samples, only other values.
+    """
+    for reading in case.readings:
+        with _quiet():
+            block = case.block(reading)
+            for count, what in ((0, "an empty block"), (1, "a block of one sample")):
+                few = block.isel(time=slice(0, count))
+                with blaming(what):
+                    _check_outcome(case, reading, few, case.calibrate(reading, few, what))
+            for what, fill in _EXTREMES.items():
+                filled = _filled(reading.ds, fill)
+                if filled is None:
+                    continue
+                extreme = replace(reading, ds=filled)
+                with blaming(what):
+                    block = case.block(extreme)
+                    out = case.calibrate(extreme, block, what)
+                    _check_outcome(case, extreme, block, out)
+                if what == _NOT_A_NUMBER:
+                    _check_owned_up(case, case.whole(reading), out)
+
+
+def flags_and_uncertainty(case: Case) -> None:
+    """Check that values come with a usable uncertainty, and flags are declared ones."""
+    product = case.instrument.product
+    delivered = {variable.name: variable for variable in product.values}
+    outcomes = [case.whole(reading) for reading in case.readings]
+    for variable in product.declared:
+        name = f"{variable.name}_uncertainty"
+        if variable.coordinate or variable.name.endswith("_uncertainty") or np.dtype(variable.dtype).kind != "f":
+            continue
+        if name not in delivered:
+            raise ConformanceError(f"{variable.name} has no uncertainty; deliver {name}, all NaN where nobody knows it")
+        if delivered[name].units != variable.units:
+            raise ConformanceError(
+                f"{name} is in {delivered[name].units!r}; expected {variable.units!r}, as {variable.name}"
+            )
+        _check_uncertainty(outcomes, variable, name)
+    declared = sum(product.flags.values())
+    for out in outcomes:
+        stray = int(np.bitwise_or.reduce(out["quality"].values, axis=None)) & ~declared
+        if stray:
+            known = ", ".join(f"{meaning} {mask}" for meaning, mask in product.flags.items())
+            raise ConformanceError(
+                f"quality has bits {stray:#x} that the product does not declare; it declares {known}"
+            )
+
+
+def _run_wrapped(case: Case, wrap: Callable[[StepFunction], StepFunction]) -> None:
+    wrapped = case.with_steps(wrap)
+    for reading in case.readings:
+        for call in reading.part.steps:
+            for by_site in call.references.values():
+                for reference in by_site.get(reading.site.name, ()):
+                    references.load(reference)
+        case.calibrate(reading, reading.ds, "the whole granule", scope="granule", instrument=wrapped)
+        case.calibrate(reading, case.block(reading), "the whole granule", instrument=wrapped)
+
+
+def _changes(before: xr.Dataset, after: xr.Dataset) -> Iterator[str]:
+    if not before[[]].identical(after[[]]):
+        yield "the attributes"
+    for name in sorted({*map(str, before.variables), *map(str, after.variables)}):
+        if name not in before.variables or name not in after.variables:
+            yield f"the variables ({name} came or went)"
+        elif difference(before, after, [name]):
+            yield f"the values of {name}"
+        elif not before[[name]].identical(after[[name]]):
+            yield f"the attributes of {name}"
+
+
+def _cuts(count: int) -> list[tuple[int, int]]:
+    """Return blocks [first, last) of samples: halves, thirds, an uneven tiling, and single samples."""
+    tilings = [[0, count // 2, count], [0, count // 3, 2 * count // 3, count], [0, 1, 8, count - 3, count]]
+    tiles = {(a, b) for edges in tilings for a, b in pairwise(edges) if 0 <= a < b <= count}
+    singles = {(k, k + 1) for k in (0, 1, count // 3, count // 2, count - 2, count - 1) if 0 <= k < count}
+    return sorted(tiles | singles)
+
+
+def _check_outcome(case: Case, reading: Reading, block: xr.Dataset, out: xr.Dataset) -> None:
+    """Raise unless calibrated samples fit the product, are as many as before, and still have int64 times."""
+    check_samples(case.instrument, out)
+    if len(sample_times(out)) != block.sizes["time"]:
+        raise ConformanceError(
+            f"{block.sizes['time']} samples became {len(sample_times(out))}; steps flag, they do not drop"
+        )
+    if out["quality"].dtype != reading.ds["quality"].dtype:
+        raise ConformanceError(
+            f"quality became {out['quality'].dtype}; expected {reading.ds['quality'].dtype} throughout"
+        )
+
+
+_NOT_A_NUMBER = "a block of NaN"
+
+
+def _lowest(dtype: np.dtype[Any]) -> float | int:
+    return float(np.finfo(dtype).min) if dtype.kind == "f" else int(np.iinfo(dtype).min)
+
+
+def _highest(dtype: np.dtype[Any]) -> float | int:
+    return float(np.finfo(dtype).max) if dtype.kind == "f" else int(np.iinfo(dtype).max)
+
+
+def _nan(dtype: np.dtype[Any]) -> float | None:
+    return float("nan") if dtype.kind == "f" else None
+
+
+def _infinite(dtype: np.dtype[Any]) -> float | None:
+    return float("inf") if dtype.kind == "f" else None
+
+
+_EXTREMES: dict[str, Callable[[np.dtype[Any]], float | int | None]] = {
+    _NOT_A_NUMBER: _nan,
+    "a block of infinite values": _infinite,
+    "a block of the lowest values": _lowest,
+    "a block of the highest values": _highest,
+}
+
+
+def _filled(ds: xr.Dataset, fill: Callable[[np.dtype[Any]], float | int | None]) -> xr.Dataset | None:
+    """Return samples with every numeric variable but `quality` at one value of its type; None if there is none."""
+    new = {
+        name: one.copy(data=np.full(one.shape, value, one.dtype))
+        for name, one in ds.data_vars.items()
+        if name != "quality" and one.dtype.kind in "fiu" and (value := fill(one.dtype)) is not None
+    }
+    return ds.assign(new) if new else None
+
+
+def _check_owned_up(case: Case, normal: xr.Dataset, out: xr.Dataset) -> None:
+    """Raise if NaN came in and a good-looking number went out.
+
+    A number that is the same as without NaN does not depend on it, and is right.
+    """
+    for variable in case.instrument.product.declared:
+        if variable.coordinate or np.dtype(variable.dtype).kind != "f":
+            continue
+        value = out[variable.name]
+        made_up = (abs(value) < np.inf) & _unflagged(out, variable) & (value != normal[variable.name])
+        if made_up.any():
+            raise ConformanceError(
+                f"{_NOT_A_NUMBER}: {variable.name} is {_first(value, made_up):g} without a flag in "
+                f"{int(made_up.sum())} values; expected NaN, or a flag in quality"
+            )
+
+
+def _check_uncertainty(outcomes: Sequence[xr.Dataset], variable: Variable, name: str) -> None:
+    if all(bool(np.isnan(out[name]).all()) for out in outcomes):
+        return  # declared as unknown
+    for out in outcomes:
+        sigma = out[name]
+        bad = (abs(out[variable.name]) < np.inf) & _unflagged(out, variable) & ~(sigma >= 0)
+        if bad.any():
+            raise ConformanceError(
+                f"{name} is {_first(sigma, bad):g} in {int(bad.sum())} good values; expected 0 or more, "
+                "or NaN throughout where nobody knows it"
+            )
+
+
+def _first(array: xr.DataArray, where: xr.DataArray) -> float:
+    return float(array.values[where.transpose(*map(str, array.dims)).values][0])
+
+
+def _unflagged(out: xr.Dataset, variable: Variable) -> xr.DataArray:
+    good = out["quality"] == 0
+    return good.all([name for name in good.dims if name not in variable.dims])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let extreme values overflow: what counts is what comes out."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield

@@ -1,8 +1,8 @@
 """Distributed scientific data analysis for lunar observations.
 
-An instrument says how its raw files become calibrated samples. A pipeline says which instrument, which sites, when, and onto
-which time axis. A plan cuts that axis into parts. A worker fills one part alone and returns a record. The parts make one
-cube: Zarr v3 in storage, `xarray.Dataset` in hand.
+An instrument says how its raw files become calibrated samples. A pipeline says which instrument, which sites, when, and
+onto which time axis. A plan cuts that axis into parts. A worker fills one part alone and returns a record. The parts
+make one cube: Zarr v3 in storage, `xarray.Dataset` in hand.
 """
 
 from importlib.metadata import version

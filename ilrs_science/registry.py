@@ -7,7 +7,6 @@ name are an error. The built-in instruments are found the same way as a partner'
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import FunctionType
 from typing import Any, Literal
 
 from ilrs_science.errors import PluginError
@@ -25,7 +25,10 @@ from ilrs_science.model.step import StepFunction
 type Kind = Literal["instruments", "steps"]
 
 # A change in one of these rooms changes data; a change in the faces does not.
-_DATA_ROOMS = ("model", "geometry", "formats", "steps", "instruments", "engine/worker.py", "engine/place.py")
+_DATA_ROOMS = (
+    *("model", "geometry", "formats", "steps", "simulate", "instruments", "store", "references.py", "catalog.py"),
+    *("engine/calls.py", "engine/worker.py", "engine/place.py"),
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,9 @@ def instrument(name: str) -> Instrument:
     """
     found = _load("instruments", name)
     if not isinstance(found, Instrument):
-        raise PluginError(f"instrument {name!r}: its entry point gives a {type(found).__name__}, expected an Instrument")
+        raise PluginError(
+            f"instrument {name!r}: its entry point gives a {type(found).__name__}, expected an Instrument"
+        )
     if found.contract != CONTRACT:
         raise PluginError(f"instrument {name!r}: written for contract {found.contract}, this is contract {CONTRACT}")
     if found.name != name:
@@ -81,10 +86,11 @@ def step(name: str, owner: Instrument) -> StepFunction:
         near = get_close_matches(name, [*own, *contributed], n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise PluginError(
-            f"no step {name!r}; {hint}{owner.name} has {', '.join(own)}; installed packages add {', '.join(contributed)}"
+            f"no step {name!r}; {hint}{owner.name} has {', '.join(own)}; "
+            f"installed packages add {', '.join(contributed)}"
         )
     found = _load("steps", name)
-    if not callable(found):
+    if not isinstance(found, FunctionType):
         raise PluginError(f"step {name!r}: its entry point gives a {type(found).__name__}, expected a function")
     function: StepFunction = found
     return function
@@ -114,8 +120,15 @@ def code_digest(functions: Iterable[object]) -> str:
     For a function of a partner's package that is every Python file of the package; for one of this package, the rooms
     that make data.
     """
-    tops = {str(getattr(f, "__module__", "")).partition(".")[0] for f in functions} | {"ilrs_science"}
+    tops = {_package_of(str(getattr(function, "__module__", ""))) for function in functions} | {"ilrs_science"}
     return hashlib.sha256("".join(_package_digest(top) for top in sorted(tops)).encode()).hexdigest()
+
+
+def _package_of(module: str) -> str:
+    """Return the outermost package of a module that has a source: below a namespace that several partners may share."""
+    names = module.split(".")
+    outward = [".".join(names[:depth]) for depth in range(1, len(names) + 1)]
+    return next((name for name in outward if getattr(sys.modules.get(name), "__file__", None)), module)
 
 
 @cache
@@ -139,8 +152,8 @@ def _package_digest(top: str) -> str:
 
 
 def _installed(kind: Kind) -> list[tuple[Plugin, EntryPoint]]:
-    # Reading the metadata of everything installed takes milliseconds, and every part asks; what is installed changes with
-    # the folders on sys.path.
+    # Reading the metadata of everything installed takes milliseconds, and every part asks; what is installed changes
+    # with the folders on sys.path.
     return _installed_in(kind, tuple((folder, _changed(folder)) for folder in sys.path))
 
 
@@ -159,7 +172,7 @@ def _installed_in(kind: Kind, folders: tuple[tuple[str, int], ...]) -> list[tupl
 
 def _changed(folder: str) -> int:
     try:
-        return os.stat(folder or ".").st_mtime_ns
+        return Path(folder or ".").stat().st_mtime_ns
     except OSError:
         return 0
 
@@ -182,5 +195,6 @@ def _load(kind: Kind, name: str) -> Any:
         return point.load()
     except Exception as error:  # whatever a partner's module raises on import becomes a named reason
         raise PluginError(
-            f"{kind[:-1]} {name!r} of {plugin.distribution} {plugin.version} cannot be imported: {type(error).__name__}: {error}"
+            f"{kind[:-1]} {name!r} of {plugin.distribution} {plugin.version} cannot be imported: "
+            f"{type(error).__name__}: {error}"
         ) from error

@@ -12,7 +12,7 @@ from ilrs_science.errors import CubeError
 from ilrs_science.geometry.time import convert, parse_utc
 
 
-@xr.register_dataset_accessor("ilrs")
+@xr.register_dataset_accessor("ilrs")  # type: ignore[no-untyped-call]
 class CubeAccessor:
     """Times in UTC, good samples, flags by name and provenance of a cube."""
 
@@ -57,7 +57,8 @@ class CubeAccessor:
         if name not in meanings:
             raise CubeError(f"no flag {name!r}; the cube has {', '.join(meanings)}")
         mask = np.atleast_1d(self._cube["quality"].attrs["flag_masks"])[meanings.index(name)]
-        return (self._cube["quality"] & self._cube["quality"].dtype.type(mask)) != 0
+        raised: xr.DataArray = (self._cube["quality"] & self._cube["quality"].dtype.type(mask)) != 0
+        return raised
 
     @property
     def provenance(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from ilrs_science.errors import CubeError, IlrsError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _POINTS = 4000  # more do not show in a picture of this width
 _MISSING = 1
+_COLOURS = 16  # one for each bit of the mask
 
 
 def quicklook(cube: xr.Dataset, variable: str | None = None) -> Figure:
@@ -69,7 +71,14 @@ def _series(cube: xr.Dataset, name: str) -> Figure:
             panel.plot(utc[keep], values[keep, number], lw=0.8, label=label)
         _shade(panel, utc, missing)
         flagged = (quality != 0) & ~missing
-        panel.plot(utc[flagged], np.zeros(int(flagged.sum())), "|", color="crimson", ms=9, transform=panel.get_xaxis_transform())
+        panel.plot(
+            utc[flagged],
+            np.zeros(int(flagged.sum())),
+            "|",
+            color="crimson",
+            ms=9,
+            transform=panel.get_xaxis_transform(),
+        )
         panel.set_title(f"{site}: {missing.mean():.1%} missing, {int(flagged.sum())} flagged", loc="left", fontsize=9)
         panel.set_ylabel(f"{name} [{cube[name].attrs.get('units', '')}]")
         panel.margins(x=0)
@@ -91,18 +100,21 @@ def _frames(cube: xr.Dataset, name: str) -> Figure:
     low, high = np.percentile(finite, [2, 98]) if finite.size else (0.0, 1.0)
     texts = np.datetime_as_string(cube.ilrs.utc.values[chosen], "s")
     picture: Any = None
+    flags = part["quality"].values
     for column, text in enumerate(texts):
         picture = axes[0, column].imshow(good[column], origin="lower", vmin=low, vmax=high, cmap="inferno")
         axes[0, column].set_title(text.replace("T", "\n"), fontsize=8)
-        flags = np.log2(part["quality"].values[column].astype("f4"), where=part["quality"].values[column] > 0, out=None)
-        flags = np.where(part["quality"].values[column] > 0, flags, np.nan)
-        axes[1, column].imshow(flags, origin="lower", vmin=0, vmax=16, cmap="tab20", interpolation="nearest")
+        highest = np.where(flags[column] > 0, np.floor(np.log2(np.maximum(flags[column], 1))), np.nan)
+        axes[1, column].imshow(highest, origin="lower", vmin=0, vmax=_COLOURS, cmap="tab20", interpolation="nearest")
         for row in (0, 1):
             axes[row, column].set_xticks([])
             axes[row, column].set_yticks([])
     axes[0, 0].set_ylabel(f"{name}, good pixels")
-    axes[1, 0].set_ylabel("highest flag (bit)")
-    figure.colorbar(picture, ax=axes[0, :].tolist(), label=str(cube[name].attrs.get("units", "")), shrink=0.8)
+    axes[1, 0].set_ylabel("highest flag")
+    figure.colorbar(picture, ax=axes.ravel().tolist(), label=str(cube[name].attrs.get("units", "")), shrink=0.6)
+    _flag_legend(
+        figure, str(cube["quality"].attrs.get("flag_meanings", "")).split(), int(np.bitwise_or.reduce(flags, axis=None))
+    )
     figure.suptitle(str(cube.attrs.get("title", name)))
     return figure
 
@@ -118,9 +130,21 @@ def _panels(rows: int, columns: int, size: tuple[float, float], *, sharex: bool 
     return figure, figure.subplots(rows, columns, squeeze=False, sharex=sharex)
 
 
-def _per_time(quality: xr.DataArray) -> np.ndarray[Any, np.dtype[np.uint16]]:
+def _flag_legend(figure: Figure, meanings: list[str], raised: int) -> None:
+    from matplotlib import colormaps  # noqa: PLC0415
+    from matplotlib.patches import Patch  # noqa: PLC0415
+
+    colours = colormaps["tab20"]
+    shown = [(bit, text) for bit, text in enumerate(meanings) if raised >> bit & 1]
+    patches = [Patch(color=colours(bit / _COLOURS), label=text) for bit, text in shown]
+    if patches:
+        figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=8)
+
+
+def _per_time(quality: xr.DataArray) -> NDArray[np.uint16]:
     values = quality.transpose("time", ...).values.reshape(quality.sizes["time"], -1)
-    return np.bitwise_or.reduce(values, axis=1)
+    raised: NDArray[np.uint16] = np.bitwise_or.reduce(values, axis=1)
+    return raised
 
 
 def _component_labels(array: xr.DataArray) -> list[str]:
@@ -139,7 +163,7 @@ def _shade(panel: Any, utc: Any, missing: Any) -> None:
 def _time_axis(panel: Any) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415
 
-    locator = AutoDateLocator()
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     panel.xaxis.set_major_locator(locator)
-    panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     panel.set_xlabel("UTC")

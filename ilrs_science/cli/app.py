@@ -33,7 +33,9 @@ PipelineFile = Annotated[Path, typer.Argument(help="A pipeline, YAML.")]
 CubeUrl = Annotated[str, typer.Argument(help="Path or URL of a cube.")]
 Raw = Annotated[list[str] | None, typer.Option("--raw", help="Raw files instead of the pipeline's; may be repeated.")]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="Cube to write instead of the pipeline's.")]
-References = Annotated[list[str] | None, typer.Option("--references", help="Further folder of references; may be repeated.")]
+References = Annotated[
+    list[str] | None, typer.Option("--references", help="Further folder of references; may be repeated.")
+]
 
 
 def main() -> None:
@@ -52,7 +54,9 @@ def version(*, show_version: Annotated[bool, typer.Option("--version", help="Pri
 @app.command()
 @guarded
 def quickstart(
-    folder: Annotated[Path, typer.Argument(help="Where to put everything.")] = Path("quickstart"), *, as_json: AsJson = False
+    folder: Annotated[Path, typer.Argument(help="Where to put everything.")] = Path("quickstart"),
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Simulate a small campaign, reduce it on a local Dask cluster, and look at it."""
     from ilrs_science.cli.quickstart import run_quickstart  # noqa: PLC0415 - pictures are slow to import
@@ -75,7 +79,7 @@ def instruments(
     found = [
         asdict(plugin) | {"problem": plugin.problem or registry.load_problem(plugin)}
         for kind in ("instruments", "steps")
-        for plugin in registry.plugins(kind)  # type: ignore[arg-type]
+        for plugin in registry.plugins(kind)
     ]
     print_json(found) if as_json else show.plugins(found)
 
@@ -86,7 +90,9 @@ def inventory(
     paths: Annotated[list[str], typer.Argument(help="Files, folders, globs or URLs; {site} names the site.")],
     *,
     instrument: Annotated[list[str] | None, typer.Option("--instrument", "-i", help="Consider only these.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the inventory to this file, JSON.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the inventory to this file, JSON.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Index raw files into granules; files that are none are listed with the reason."""
@@ -169,7 +175,9 @@ def check(
     """Check a pipeline for faults, or an instrument package against the contract."""
     if what.endswith((".yaml", ".yml")):
         made = make_plan(_pipeline(Path(what), raw, None, references))
-        print_json({"ok": True, "faults": []}) if as_json else CONSOLE.print(f"{what}: no faults, {len(made.parts)} parts")
+        print_json({"ok": True, "faults": []}) if as_json else CONSOLE.print(
+            f"{what}: no faults, {len(made.parts)} parts"
+        )
         return
     from ilrs_science.cli.conformance import check_package  # noqa: PLC0415 - the kit is slow to import
 

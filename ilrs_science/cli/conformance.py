@@ -12,7 +12,7 @@ from ilrs_science.testing import Report, check_instrument
 
 
 def check_package(package: str, raw: Sequence[str], references: Sequence[str]) -> dict[str, Report]:
-    """Run the kit over an instrument, or over all instruments of a distribution; raw files are simulated if none are given.
+    """Run the kit over an instrument, or over all of a distribution; raw files are simulated if none are given.
 
     Raises
     ------

@@ -13,7 +13,9 @@ from urllib.request import url2pathname
 from ilrs_science.errors import IlrsError
 
 _TEMPLATE = Path(__file__).parent / "template"
-_NAMES = {"python-version.txt": ".python-version"}  # a dotted name in the template would steer the tools of this package
+_NAMES = {
+    "python-version.txt": ".python-version"
+}  # a dotted name in the template would steer the tools of this package
 
 
 def write_package(name: str, folder: Path) -> list[str]:
@@ -51,4 +53,8 @@ def _where_this_package_is() -> str:
     if not url.startswith("file:"):
         return ""
     path = json.dumps(url2pathname(urlparse(url).path))
-    return f'\n# ilrs-science as installed here; remove these lines to take it from the package index.\n[tool.uv.sources]\nilrs-science = {{ path = {path}, editable = true }}\n'
+    return f"""
+# ilrs-science as installed here; remove these lines to take it from the package index.
+[tool.uv.sources]
+ilrs-science = {{ path = {path}, editable = true }}
+"""

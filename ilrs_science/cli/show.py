@@ -98,7 +98,9 @@ class Progress:
             self._bar.console.print(f"[red]part {record.part} failed:[/] {_escaped(record.reason)}", highlight=False)
         for outcome in record.outcomes:
             if outcome.fault and outcome.counts.rejected:
-                self._bar.console.print(f"[yellow]rejected[/] {_escaped(outcome.url)}: {_escaped(outcome.fault)}", highlight=False)
+                self._bar.console.print(
+                    f"[yellow]rejected[/] {_escaped(outcome.url)}: {_escaped(outcome.fault)}", highlight=False
+                )
 
     def _update(self, done: int, total: int, amount: int, unit: str) -> None:
         elapsed = self._bar.tasks[0].elapsed or 0.0
@@ -142,7 +144,9 @@ def instrument_as_json(one: Instrument) -> dict[str, Any]:
 def instrument(described: Mapping[str, Any]) -> None:
     """Print an instrument."""
     CONSOLE.print(f"[bold]{described['name']}[/]: {described['about'] or 'no description'}")
-    CONSOLE.print(f"files {described['files']}; partners {', '.join(described['partners']) or 'unknown'}", highlight=False)
+    CONSOLE.print(
+        f"files {described['files']}; partners {', '.join(described['partners']) or 'unknown'}", highlight=False
+    )
     table = _table("step", "parameters", "what it does")
     for one in described["steps"]:
         given = ", ".join(n if v is None else f"{n}={v}" for n, v in one["parameters"].items())
@@ -183,7 +187,9 @@ def plan(made: Plan) -> None:
     for step in made.steps:
         table.add_row(f"step {step.name}", ", ".join(f"{k}={v}" for k, v in step.parameters.items()))
     for one in made.references():
-        table.add_row(f"reference {one.kind}", f"{one.site}: {Path(one.url).name}, {isot(one.start)} to {isot(one.stop)}")
+        table.add_row(
+            f"reference {one.kind}", f"{one.site}: {Path(one.url).name}, {isot(one.start)} to {isot(one.stop)}"
+        )
     CONSOLE.print(table)
     for granule in made.duplicates:
         CONSOLE.print(f"[yellow]duplicate[/] {_escaped(granule.url)}: has the content of another file", highlight=False)
@@ -211,7 +217,9 @@ def report(done: Report) -> None:
     for url, reason in done.rejected.items():
         CONSOLE.print(f"[yellow]rejected[/] {_escaped(url)}: {_escaped(reason)}", highlight=False)
     if done.failed:
-        CONSOLE.print(f"[bold red]{len(done.failed)} of {done.parts} parts failed[/]; the same command tries them again:")
+        CONSOLE.print(
+            f"[bold red]{len(done.failed)} of {done.parts} parts failed[/]; the same command tries them again:"
+        )
         for reason in sorted({record.reason for record in done.failed}):
             CONSOLE.print(f"  {_escaped(reason)}", highlight=False)
 
@@ -226,7 +234,8 @@ def status(found: Status) -> None:
     counts = found.counts
     CONSOLE.print(
         f"samples: read {counts.read:,} = placed {counts.placed:,} + rejected {counts.rejected:,} "
-        f"+ duplicate {counts.duplicate:,}; {found.seconds:.1f} s in workers, peak {found.peak_memory / 2**20:,.0f} MiB",
+        f"+ duplicate {counts.duplicate:,}; "
+        f"{found.seconds:.1f} s in workers, peak {found.peak_memory / 2**20:,.0f} MiB",
         highlight=False,
     )
     for number, reason in sorted(found.failed.items()):
@@ -246,7 +255,12 @@ def cube_as_json(cube: xr.Dataset, attributes: Mapping[str, Any]) -> dict[str, A
         "start_utc": str(cube.ilrs.utc.values[0]) if cube.sizes["time"] else None,
         "stop_utc": str(cube.ilrs.utc.values[-1]) if cube.sizes["time"] else None,
         "variables": {
-            str(n): {"dims": list(v.dims), "dtype": str(v.dtype), "units": v.attrs.get("units"), "about": v.attrs.get("long_name")}
+            str(n): {
+                "dims": list(v.dims),
+                "dtype": str(v.dtype),
+                "units": v.attrs.get("units"),
+                "about": v.attrs.get("long_name"),
+            }
             for n, v in cube.data_vars.items()
         },
         "provenance": cube.ilrs.provenance,
@@ -256,7 +270,10 @@ def cube_as_json(cube: xr.Dataset, attributes: Mapping[str, Any]) -> dict[str, A
 def cube(described: Mapping[str, Any]) -> None:
     """Print a cube."""
     CONSOLE.print(f"[bold]{described['title']}[/] ({described['status']}; {described['samples']})", highlight=False)
-    CONSOLE.print(f"sites {', '.join(described['sites'])}; {described['start_utc']} to {described['stop_utc']} UTC", highlight=False)
+    CONSOLE.print(
+        f"sites {', '.join(described['sites'])}; {described['start_utc']} to {described['stop_utc']} UTC",
+        highlight=False,
+    )
     table = _table("variable", "dimensions", "dtype", "units", "what it is")
     for name, one in described["variables"].items():
         sizes = ", ".join(f"{d}={described['sizes'][d]}" for d in one["dims"])
@@ -264,12 +281,17 @@ def cube(described: Mapping[str, Any]) -> None:
     CONSOLE.print(table)
     made = described["provenance"]
     plugin = made.get("plugin", {})
-    CONSOLE.print(f"made by {plugin.get('name')} of {plugin.get('distribution')} {plugin.get('version')}", highlight=False)
+    CONSOLE.print(
+        f"made by {plugin.get('name')} of {plugin.get('distribution')} {plugin.get('version')}", highlight=False
+    )
     for step in made.get("steps", []):
         given = ", ".join(f"{k}={v}" for k, v in step["parameters"].items())
         CONSOLE.print(f"  step {step['name']}({given})", highlight=False)
     for one in made.get("references", []):
-        CONSOLE.print(f"  reference {one['kind']} of {one['site']}, sha256 {one['sha256'][:12]}, from {one['source']}", highlight=False)
+        CONSOLE.print(
+            f"  reference {one['kind']} of {one['site']}, sha256 {one['sha256'][:12]}, from {one['source']}",
+            highlight=False,
+        )
 
 
 def conformance(name: str, result: ConformanceReport) -> None:
@@ -277,7 +299,7 @@ def conformance(name: str, result: ConformanceReport) -> None:
     CONSOLE.print(f"[bold]{name}[/]")
     for one in result.results:
         mark = "[green]ok[/]    " if one.ok else "[red]failed[/]"
-        CONSOLE.print(f"  {mark} {one.name}" + (f": {_escaped(one.detail)}" if one.detail else ""), highlight=False)
+        CONSOLE.print(f"  {mark} {one.check}" + (f": {_escaped(one.detail)}" if one.detail else ""), highlight=False)
 
 
 def _table(*columns: str) -> Table:

@@ -1,0 +1,81 @@
+"""What the engine costs over the floor: the same shards, compressed and written from arrays that are ready.
+
+Prints CPU seconds of both and their ratio, round by round; then the median of the ratios. The floor writes the very
+arrays of the finished cube with the same codecs and layout; what the engine does more is reading, calibrating, checking
+and placing.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+import ilrs_science as ilrs
+from ilrs_science.engine.plan import Plan
+from ilrs_science.simulate.magnetometer import simulate
+from ilrs_science.store import cube
+
+ROUNDS = 5
+
+
+def campaign(folder: Path) -> Plan:
+    simulate(folder, hours=24)
+    return ilrs.plan(
+        {
+            "name": "floor",
+            "instrument": "fluxgate",
+            "time": {"start": "2031-03-01T00:00:00Z", "stop": "2031-03-02T00:00:00Z", "step": "1 s"},
+            "raw": f"{folder}/raw/{{site}}/*.fgm",
+            "references": {"folders": [str(folder / "references")]},
+            "output": str(folder / "engine.zarr"),
+        }
+    )
+
+
+def floor(made: Plan, arrays: list[dict[str, np.ndarray]], url: str) -> float:
+    cube.create(url, made.instrument.product, made.place, made.axis, made.sites, made.cut, {})
+    began = time.process_time()
+    for part, block in zip(made.parts, arrays, strict=True):
+        cube.write_region(url, part.row, part.first, block)
+    return time.process_time() - began
+
+
+def engine(made: Plan, url: str) -> float:
+    again = ilrs.plan(made.pipeline, output=url)
+    began = time.process_time()
+    report = ilrs.run(again, executor="serial")
+    assert report.exit_code == 0
+    return time.process_time() - began
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        made = campaign(folder)
+        ilrs.run(made, executor="serial")
+        done = xr.open_zarr(made.pipeline.output, chunks=None, decode_times=False)
+        names = [variable.name for variable in made.instrument.product.stored(made.place)]
+        arrays = [
+            {n: done[n].values[part.row, part.first : part.first + part.axis.count] for n in names}
+            for part in made.parts
+        ]
+        size = sum(block[n].nbytes for block in arrays for n in names)
+        ratios = []
+        for number in range(ROUNDS):
+            low = floor(made, arrays, str(folder / f"floor-{number}.zarr"))
+            cost = engine(made, str(folder / f"engine-{number}.zarr"))
+            ratios.append(cost / low)
+            rate = size / cost / 1e6
+            print(
+                f"round {number}: floor {low:.3f} s, engine {cost:.3f} s CPU, ratio {ratios[-1]:.1f}, {rate:.0f} MB/s"
+            )
+        print(f"median ratio {statistics.median(ratios):.1f}")
+
+
+if __name__ == "__main__":
+    main()

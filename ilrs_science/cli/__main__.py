@@ -1,0 +1,5 @@
+"""`python -m ilrs_science.cli` is `ilrs`."""
+
+from ilrs_science.cli.app import main
+
+main()

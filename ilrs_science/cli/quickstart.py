@@ -148,7 +148,8 @@ def _compare_frames(folder: Path) -> dict[str, dict[str, Any]]:
     sigmas = float(abs(difference / cube["rate_uncertainty"]).median())
     good = float((cube["quality"] == 0).mean())
     frames = cube.sizes["time"]
-    text = f"{'camera':<12} {frames} frames, {good:.0%} of pixels good; median difference {sigmas:.2f} sigma (0.67 expected)"
+    difference_text = f"median difference {sigmas:.2f} sigma (0.67 expected)"
+    text = f"{'camera':<12} {frames} frames, {good:.0%} of pixels good; {difference_text}"
     if abs(sigmas / _MEDIAN_OF_NORMAL - 1) > 0.25:  # noqa: PLR2004 - the stated sigma leaves out shot noise
         raise IlrsError(f"the camera differs from the truth: {text}")
     return {"camera": {"frames": frames, "good": good, "median_sigmas": sigmas, "text": text}}

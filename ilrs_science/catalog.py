@@ -110,8 +110,8 @@ def inventory(
     Parameters
     ----------
     patterns
-        Files, folders (searched through), globs and fsspec URLs; `{site}` stands for one path component or a part of it,
-        which then names the site. An inventory file, `.json`, stands for what it lists.
+        Files, folders (searched through), globs and fsspec URLs; `{site}` stands for one path component or a part of
+        it, which then names the site. An inventory file, `.json`, stands for what it lists.
     instruments
         Names of the instruments to consider; by default all that are installed and work.
     progress
@@ -120,12 +120,12 @@ def inventory(
         Threads that index.
     """
     candidates = [registry.instrument(name) for name in instruments] if instruments else _working_instruments()
-    listed = [Inventory.from_file(pattern) for pattern in patterns if pattern.endswith(".json")]
-    files = {url: pattern for pattern in patterns if not pattern.endswith(".json") for url in _expand(pattern)}
-    granules = [g for one in listed for g in one.granules]
+    listed = [Inventory.from_file(pattern) for pattern in patterns if _is_inventory(pattern)]
+    files = {url: pattern for pattern in patterns if not _is_inventory(pattern) for url in _expand(pattern, candidates)}
+    granules = [g for one in listed for g in one.granules if instruments is None or g.instrument in instruments]
     rejected = [r for one in listed for r in one.rejected]
     with ThreadPoolExecutor(workers) as pool:
-        results = pool.map(lambda item: _index_file(*item, candidates), files.items())
+        results = pool.map(lambda url: _index_file(url, files[url], candidates), files)
         for done, result in enumerate(results, 1):
             granules += result if isinstance(result, list) else []
             rejected += [result] if isinstance(result, Rejection) else []
@@ -153,6 +153,9 @@ def index_granule(instrument: Instrument, bare: Granule) -> list[Granule]:
             raise FormatError(f"its span is empty: {granule.start} to {granule.stop}")
         if not granule.site:
             raise FormatError("no site: neither the file nor its path says one; put {site} into the path of raw")
+    sites = [granule.site for granule in found]
+    if len(set(sites)) < len(sites):
+        raise FormatError(f"index gave a site more than once: {', '.join(sites)}; it gives one granule a site")
     return found
 
 
@@ -170,7 +173,9 @@ def sample_times(ds: xr.Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
         There is no `time` coordinate of integers along `time`.
     """
     if "time" not in ds.coords or ds["time"].dims != ("time",) or ds["time"].dtype.kind not in "iu":
-        found = f"{ds['time'].dtype} along {ds['time'].dims}" if "time" in ds.coords else f"coordinates {list(ds.coords)}"
+        found = (
+            f"{ds['time'].dtype} along {ds['time'].dims}" if "time" in ds.coords else f"coordinates {list(ds.coords)}"
+        )
         raise FormatError(f"read must give a coordinate time of int64 TAI nanoseconds along time; found {found}")
     return np.asarray(ds["time"].values, np.int64)
 
@@ -204,7 +209,9 @@ def _working_instruments() -> list[Instrument]:
 def _index_file(url: str, pattern: str, candidates: Iterable[Instrument]) -> list[Granule] | Rejection:
     matching = [one for one in candidates if fnmatch(url.rsplit("/", 1)[-1], one.files)]
     if not matching:
-        return Rejection(url, "no instrument takes files of this name: " + ", ".join(f"{i.name} {i.files}" for i in candidates))
+        return Rejection(
+            url, "no instrument takes files of this name: " + ", ".join(f"{i.name} {i.files}" for i in candidates)
+        )
     try:
         data = Granule(url).read_bytes()
     except OSError as error:
@@ -228,14 +235,25 @@ def _index_file(url: str, pattern: str, candidates: Iterable[Instrument]) -> lis
     return next(iter(taken.values())) if taken else Rejection(url, "; ".join(reasons))
 
 
-def _expand(pattern: str) -> list[str]:
-    """Return the files of a pattern, sorted; a path without wildcards stays as it is, so that its absence is named."""
+def _is_inventory(pattern: str) -> bool:
+    return pattern.endswith(".json") and not re.search(r"[*?\[{]", pattern)
+
+
+def _expand(pattern: str, candidates: Iterable[Instrument]) -> list[str]:
+    """Return the files of a pattern, sorted.
+
+    A path without wildcards stays as it is, so that its absence is named; so does a folder that is named like a file.
+    """
     wild = re.sub(r"\{site\}", "*", pattern)
     filesystem, path = fsspec.url_to_fs(wild)
     if not re.search(r"[*?\[]", wild):
         found = sorted(filesystem.find(path)) if filesystem.isdir(path) else [path]
     else:
-        found = sorted(one for one in filesystem.glob(path) if not filesystem.isdir(one))
+        found = sorted(
+            one
+            for one in filesystem.glob(path)
+            if not filesystem.isdir(one) or any(fnmatch(Path(one).name, candidate.files) for candidate in candidates)
+        )
     return [str(filesystem.unstrip_protocol(one)) if "://" in pattern else str(one) for one in found]
 
 

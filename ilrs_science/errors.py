@@ -59,7 +59,9 @@ class PlanError(IlrsError):
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
         count = len(self.faults)
-        super().__init__("\n".join([f"{count} fault{'s' if count != 1 else ''}:", *(f"  {fault}" for fault in self.faults)]))
+        super().__init__(
+            "\n".join([f"{count} fault{'s' if count != 1 else ''}:", *(f"  {fault}" for fault in self.faults)])
+        )
 
     def __reduce__(self) -> tuple[type[PlanError], tuple[tuple[Fault, ...]]]:
         return type(self), (self.faults,)

@@ -20,10 +20,10 @@ class SiteEntry(_Strict):
     """A site that the catalogue does not know."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    lon: float | None = Field(None, ge=-180, le=360, description="degrees east")
-    lat: float | None = Field(None, ge=-90, le=90, description="degrees north")
-    height: float | None = Field(None, description="metres above the sphere of 1737.4 km")
-    frame: str = Field("unknown", description="MOON_ME, MOON_PA, ...")
+    lon: float | None = Field(default=None, ge=-180, le=360, description="degrees east")
+    lat: float | None = Field(default=None, ge=-90, le=90, description="degrees north")
+    height: float | None = Field(default=None, description="metres above the sphere of 1737.4 km")
+    frame: str = Field(default="unknown", description="MOON_ME, MOON_PA, ...")
     kind: str = "surface"
     partner: str = "unknown"
     source: str = "unknown"
@@ -34,22 +34,22 @@ class TimeSpan(_Strict):
 
     start: UtcTime
     stop: UtcTime
-    step: Duration | None = Field(None, description="length of a slot; not for exposures")
+    step: Duration | None = Field(default=None, description="length of a slot; not for exposures")
 
 
 class ReferenceContext(_Strict):
     """Which calibration knowledge to use."""
 
-    context: UtcTime | None = Field(None, description="only what was published until then")
-    folders: tuple[str, ...] = Field((), description="folders of references, besides the catalogue's")
+    context: UtcTime | None = Field(default=None, description="only what was published until then")
+    folders: tuple[str, ...] = Field(default=(), description="folders of references, besides the catalogue's")
 
 
 class Layout(_Strict):
     """How the cube is cut; the defaults fit most."""
 
-    chunk: int | None = Field(None, gt=0, description="samples of a chunk along time")
-    shard: int | None = Field(None, gt=0, description="samples of a shard along time, a multiple of chunk")
-    part: int = Field(1, gt=0, description="shards of a part")
+    chunk: int | None = Field(default=None, gt=0, description="samples of a chunk along time")
+    shard: int | None = Field(default=None, gt=0, description="samples of a shard along time, a multiple of chunk")
+    part: int = Field(default=1, gt=0, description="shards of a part")
 
 
 class Pipeline(_Strict):
@@ -57,17 +57,19 @@ class Pipeline(_Strict):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the product")
     instrument: str = Field(description="an installed instrument; see `ilrs instruments`")
-    sites: tuple[str | SiteEntry, ...] = Field((), description="names or descriptions; by default those of the raw files")
-    time: TimeSpan | None = Field(None, description="needed for regular cubes; by default all exposures")
+    sites: tuple[str | SiteEntry, ...] = Field(
+        default=(), description="names or descriptions; by default those of the raw files"
+    )
+    time: TimeSpan | None = Field(default=None, description="needed for regular cubes; by default all exposures")
     raw: tuple[str, ...] = Field(min_length=1, description="files, with * and {site}; or an inventory, .json")
     steps: tuple[dict[str, dict[str, Any]], ...] | None = Field(
-        None, description="by default those of the instrument, in its order"
+        default=None, description="by default those of the instrument, in its order"
     )
-    place: Literal["slot", "mean"] | None = Field(None, description="how samples come onto the axis")
+    place: Literal["slot", "mean"] | None = Field(default=None, description="how samples come onto the axis")
     references: ReferenceContext = ReferenceContext()
     layout: Layout = Layout()
     output: str = Field(description="path or URL of the cube")
-    memory_limit: int | None = Field(None, gt=0, description="bytes that one part may need")
+    memory_limit: int | None = Field(default=None, gt=0, description="bytes that one part may need")
 
     @field_validator("raw", mode="before")
     @classmethod
@@ -123,7 +125,9 @@ def load_pipeline(source: str | Path | Pipeline | dict[str, Any], **overrides: A
         raise IlrsError(f"no pipeline {str(path)!r}; give the path of a YAML file")
     content = load_yaml(path)
     if not isinstance(content, dict):
-        raise PlanError([Fault(str(path), f"found {type(content).__name__}", "a pipeline is a mapping of keys to values")])
+        raise PlanError(
+            [Fault(str(path), f"found {type(content).__name__}", "a pipeline is a mapping of keys to values")]
+        )
     moved = _with_absolute_paths(validated(Pipeline, content | given, str(path)), path.resolve().parent)
     overridden = _with_absolute_paths(validated(Pipeline, content | given), Path.cwd())
     return moved.model_copy(update={key: getattr(overridden, key) for key in given})

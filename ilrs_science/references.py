@@ -2,7 +2,8 @@
 
 A folder of references holds YAML indexes with the payload files beside them:
 
-    references:
+References
+----------
       - kind: matrix
         instrument: acme-mag
         site: shackleton            # or "*", the default
@@ -87,13 +88,21 @@ def read_folder(folder: Path) -> list[Reference]:
                 raise FormatError(f"{payload}: its digest is {sha256}, its index says {entry.sha256}")
             span = (entry.valid.start, entry.valid.stop)
             found.append(
-                Reference(entry.instrument, entry.kind, entry.site, *span, entry.published, sha256, str(payload), entry.source)
+                Reference(
+                    entry.instrument, entry.kind, entry.site, *span, entry.published, sha256, str(payload), entry.source
+                )
             )
     return found
 
 
 def resolve(  # noqa: PLR0913 - what identifies a reference
-    references: Iterable[Reference], *, instrument: str, kind: str, site: str, span: tuple[int, int], context: int | None
+    references: Iterable[Reference],
+    *,
+    instrument: str,
+    kind: str,
+    site: str,
+    span: tuple[int, int],
+    context: int | None,
 ) -> Resolution:
     """Choose the references of one kind that cover a span at a site: at every instant exactly one.
 
@@ -178,7 +187,9 @@ def _coverage_faults(usable: Sequence[Reference], start: int, stop: int) -> list
         if one.start > reached:
             faults.append(f"none is valid from {isot(reached)} to {isot(one.start)}")
         if before is not None and one.start < reached:
-            faults.append(f"two are valid from {isot(max(one.start, start))}: {Path(before.url).name} and {Path(one.url).name}")
+            faults.append(
+                f"two are valid from {isot(max(one.start, start))}: {Path(before.url).name} and {Path(one.url).name}"
+            )
         reached = max(reached, one.stop)
     if reached < stop:
         faults.append(f"none is valid from {isot(reached)} to {isot(stop)}")

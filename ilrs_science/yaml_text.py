@@ -12,6 +12,8 @@ from pydantic import BaseModel, BeforeValidator, PlainSerializer, ValidationErro
 from ilrs_science.errors import Fault, FormatError, IlrsError, PlanError
 from ilrs_science.geometry.time import isot, parse_utc
 
+_FIRST = 63_072_010 * 10**9  # 1972-01-01T00:00:00 UTC, TAI ns
+
 
 def _utc(value: object) -> object:
     if isinstance(value, str):
@@ -19,6 +21,8 @@ def _utc(value: object) -> object:
             return parse_utc(value)
         except IlrsError as error:
             raise ValueError(str(error)) from error
+    if not isinstance(value, int) or value < _FIRST:
+        raise ValueError("not a UTC time; write it as 2031-03-01T00:00:00Z")
     return value
 
 
@@ -32,18 +36,26 @@ UtcTime = Annotated[
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, with times left as text (leap seconds, nanoseconds) and repeated keys refused."""
+    """The safe loader, with times left as text (leap seconds, nanoseconds); repeated keys and aliases are refused."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - how PyYAML wants it
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            # Nested aliases make a page of text grow beyond any memory.
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not allowed", mark)
+        return super().compose_node(parent, index)
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
+        seen = set()
+        for key in (key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
+            seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
 

@@ -1,0 +1,1 @@
+"""From a pipeline to a cube: plan, worker, run; the only room that talks to a Dask cluster."""

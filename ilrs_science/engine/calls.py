@@ -1,4 +1,4 @@
-"""Steps with their parameters: checked against the signature before anything runs, given to the function when it does."""
+"""Steps with their parameters: checked against the signature before anything runs, then given to the function."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from ilrs_science.errors import Fault, PluginError
 from ilrs_science.model.duration import Duration
@@ -31,13 +31,13 @@ def bind_step(function: StepFunction, given: Mapping[str, Any], where: str, faul
     name = function.__name__
     try:
         parameters = step_parameters(function)
+        adapters = {key: _adapter(name, one) for key, one in parameters.items() if one.role == "value"}
     except PluginError as error:
         faults.append(Fault(where, str(error), "mend the plugin"))
         return StepCall(name)
     own = {key: one for key, one in parameters.items() if one.role == "value"}
-    for key in given:
-        if key not in own:
-            faults.append(Fault(where, f"{name} has no parameter {key!r}", f"it has {', '.join(own) or 'none'}"))
+    allowed = f"it has {', '.join(own) or 'none'}"
+    faults += [Fault(where, f"{name} has no parameter {key!r}", allowed) for key in given if key not in own]
     values: dict[str, Any] = {}
     stored: dict[str, Any] = {}
     for key, parameter in own.items():
@@ -46,25 +46,33 @@ def bind_step(function: StepFunction, given: Mapping[str, Any], where: str, faul
             continue
         found = given.get(key, parameter.default)
         try:
-            values[key], stored[key] = _checked(parameter, found)
+            values[key] = adapters[key].validate_python(found)
+            stored[key] = adapters[key].dump_python(values[key], mode="json")
         except ValidationError as error:
-            for one in error.errors(include_url=False):
-                faults.append(Fault(f"{where}.{key}", f"found {found!r}", str(one["msg"])))
-    return StepCall(name, stored, _margin(function, values, where, faults), {
-        key: {} for key, one in parameters.items() if one.role == "reference"
-    })
+            faults += [
+                Fault(f"{where}.{key}", f"found {found!r}", str(one["msg"])) for one in error.errors(include_url=False)
+            ]
+    return StepCall(
+        name,
+        stored,
+        _margin(function, values, where, faults),
+        {key: {} for key, one in parameters.items() if one.role == "reference"},
+    )
 
 
 def call_parameters(function: StepFunction, call: StepCall) -> dict[str, Any]:
     """Return the values of a call's own parameters, as the function wants them."""
     parameters = step_parameters(function)
-    return {key: TypeAdapter(parameters[key].annotation).validate_python(value) for key, value in call.parameters.items()}
+    return {
+        key: TypeAdapter(parameters[key].annotation).validate_python(value) for key, value in call.parameters.items()
+    }
 
 
-def _checked(parameter: StepParameter, found: Any) -> tuple[Any, Any]:
-    adapter: TypeAdapter[Any] = TypeAdapter(parameter.annotation)
-    value = adapter.validate_python(found)
-    return value, adapter.dump_python(value, mode="json")
+def _adapter(name: str, parameter: StepParameter) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(parameter.annotation)
+    except PydanticUserError as error:
+        raise PluginError(f"step {name}: YAML cannot give {parameter.name}: {parameter.annotation!r}") from error
 
 
 def _margin(function: StepFunction, values: Mapping[str, Any], where: str, faults: list[Fault]) -> int:
@@ -75,7 +83,9 @@ def _margin(function: StepFunction, values: Mapping[str, Any], where: str, fault
         value = values.get(declared)
         if value is None or isinstance(value, Duration):
             return int(value or 0)
-        faults.append(Fault(where, f"margin {declared!r} of {function.__name__} is no Duration", "annotate it as Duration"))
+        faults.append(
+            Fault(where, f"margin {declared!r} of {function.__name__} is no Duration", "annotate it as Duration")
+        )
         return 0
     try:
         return Duration(declared)

@@ -49,7 +49,9 @@ def connect(cluster: str | Client, workers: int | None = None) -> Iterator[Clien
         return
     described = kinds()
     if cluster not in described:
-        raise ClusterError(f"unknown cluster {cluster!r}; give {', '.join(described)}, or an address such as tcp://host:8786")
+        raise ClusterError(
+            f"unknown cluster {cluster!r}; give {', '.join(described)}, or an address such as tcp://host:8786"
+        )
     settings = described[cluster]
     with (
         dask.config.set(settings.get("dask", {})),
@@ -64,5 +66,5 @@ def connect(cluster: str | Client, workers: int | None = None) -> Iterator[Clien
 
 
 def _security(address: str) -> Security | None:
-    """Return the certificates that Dask's own configuration names (`distributed.comm.tls`), for an encrypted address."""
+    """Return what Dask's own configuration (`distributed.comm.tls`) says of certificates, for an encrypted address."""
     return Security(require_encryption=True) if address.startswith("tls://") else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,13 @@ class Plan:
             "memory_per_part": self.memory,
             "steps": [{"name": s.name, "parameters": dict(s.parameters), "margin_ns": s.margin} for s in self.steps],
             "references": [
-                {"kind": r.kind, "site": r.site, "valid": [isot(r.start), isot(r.stop)], "sha256": r.sha256, "url": r.url}
+                {
+                    "kind": r.kind,
+                    "site": r.site,
+                    "valid": [isot(r.start), isot(r.stop)],
+                    "sha256": r.sha256,
+                    "url": r.url,
+                }
                 for r in self.references()
             ],
             "duplicates": [granule.url for granule in self.duplicates],
@@ -128,16 +135,22 @@ def plan(
         Everything that is wrong with the pipeline, all at once.
     """
     pipeline = load_pipeline(source, **overrides)
+    faults: list[Fault] = []
+    known = _known_references(pipeline, faults)
     try:
         instrument = registry.instrument(pipeline.instrument)
     except PluginError as error:
-        raise PlanError([Fault("instrument", f"found {pipeline.instrument!r}", str(error))]) from error
-    faults: list[Fault] = []
+        raise PlanError([Fault("instrument", f"found {pipeline.instrument!r}", str(error)), *faults]) from error
+    place: Place = "slot" if instrument.product.exposures else pipeline.place or instrument.product.place
     steps = _bind_steps(pipeline, instrument, faults)
-    faults += _time_faults(pipeline, instrument)
-    known = _known_references(pipeline, faults)
+    faults += [
+        *_time_faults(pipeline, instrument),
+        *_site_faults(pipeline),
+        *_layout_faults(pipeline, instrument, place),
+    ]
     if faults:
-        raise PlanError(faults)
+        # Indexing raw files may take an hour; what can be said without them is said at once.
+        raise PlanError([*faults, *_early_reference_faults(pipeline, instrument, steps, known)])
 
     inventory = catalog.inventory(pipeline.raw, instruments=[instrument.name], progress=progress)
     sites = _sites(pipeline, inventory.granules)
@@ -145,14 +158,11 @@ def plan(
     axis, span = _axis(pipeline, instrument, [site.name for site in sites], unique)
     margin = sum(step.margin for step in steps)
     names = {site.name for site in sites}
-    granules = [g for g in unique if g.site in names and _overlaps(g, span[0] - margin, span[1] + margin)]
-    if not granules:
-        raise PlanError([_nothing_to_read(pipeline, inventory, unique)])
-    place: Place = "slot" if instrument.product.exposures else pipeline.place or instrument.product.place
-    try:
-        layout = cut(instrument.product, place, axis.count, pipeline.layout.chunk, pipeline.layout.shard)
-    except ValueError as error:
-        raise PlanError([Fault("layout", f"found {pipeline.layout.shard}", str(error))]) from error
+    inside = [g.site in names and _overlaps(g, axis, span, margin) for g in unique]
+    granules = [g for g, here in zip(unique, inside, strict=True) if here]
+    faults += [] if granules else [_nothing_to_read(pipeline, inventory, unique)]
+    faults += _unknown_site_faults(pipeline, inventory.granules)
+    layout = cut(instrument.product, place, axis.count, pipeline.layout.chunk, pipeline.layout.shard)
     made = Plan(
         pipeline,
         instrument,
@@ -164,14 +174,15 @@ def plan(
         tuple(_parts(pipeline, instrument, place, axis, span, sites, layout, steps, granules)),
         tuple(granules),
         tuple(duplicates),
-        tuple(g for g in unique if g not in granules),
+        tuple(g for g, here in zip(unique, inside, strict=True) if not here),
         inventory.rejected,
     )
-    made, faults = _with_references(made, known)
+    made, reference_faults = _with_references(made, known)
+    faults += reference_faults
     if pipeline.memory_limit and made.memory > pipeline.memory_limit:
         allowed = "use a smaller layout.shard, smaller raw files, or a higher memory_limit"
         faults.append(Fault("memory_limit", f"a part may need {made.memory} bytes of {pipeline.memory_limit}", allowed))
-    if problem := cube.conflict(pipeline.output, made.schema()):
+    if problem := cube.conflict(pipeline.output, made.schema()) if axis.count else "":
         faults.append(Fault("output", problem, "a run resumes only its own cube"))
     if faults:
         raise PlanError(faults)
@@ -179,12 +190,23 @@ def plan(
 
 
 def part_memory(instrument: Instrument, part: Part) -> int:
-    """Return the bytes that a part may need: the declared factor times its largest granule and its block with margins."""
+    """Return the bytes that a part may need.
+
+    That is the declared factor times its largest granule, which is read whole, what it keeps of all granules, and its
+    block with margins.
+    """
     largest = max((granule.size for granule in part.granules), default=0)
+    kept = sum(int(granule.size * _share(granule, part)) for granule in part.granules)
     step = part.axis.step if isinstance(part.axis, RegularAxis) else 1
     slots = part.axis.count + (2 * part.margin // step if isinstance(part.axis, RegularAxis) else 0)
     place: Place = "mean" if part.place == "mean" else "slot"
-    return int(instrument.memory * (largest + slots * instrument.product.sample_bytes(place)))
+    return int(instrument.memory * (largest + kept + slots * instrument.product.sample_bytes(place)))
+
+
+def _share(granule: Granule, part: Part) -> float:
+    """Return how much of a granule's span lies in a part with its margins."""
+    shared = min(granule.stop, part.axis.stop + part.margin) - max(granule.start, part.axis.start - part.margin)
+    return max(0, shared) / max(1, granule.stop - granule.start)
 
 
 def _bind_steps(pipeline: Pipeline, instrument: Instrument, faults: list[Fault]) -> list[StepCall]:
@@ -202,14 +224,70 @@ def _bind_steps(pipeline: Pipeline, instrument: Instrument, faults: list[Fault])
         if declared_scope(function) == "granule" and blocks_began:
             faults.append(Fault(where, "needs whole granules", "such steps come before all others"))
         blocks_began |= declared_scope(function) != "granule"
-        calls.append(bind_step(function, given, where, faults))
+        # An entry point may name a function otherwise than it names itself; the registry knows the entry point.
+        calls.append(replace(bind_step(function, given, where, faults), name=name))
     return calls
+
+
+def _layout_faults(pipeline: Pipeline, instrument: Instrument, place: Place) -> list[Fault]:
+    try:
+        cut(instrument.product, place, 1, pipeline.layout.chunk, pipeline.layout.shard)
+    except ValueError as error:
+        return [Fault("layout", f"found {pipeline.layout.shard}", str(error))]
+    return []
+
+
+def _site_faults(pipeline: Pipeline) -> list[Fault]:
+    names = _site_names(pipeline)
+    return [
+        Fault("sites", f"{name!r} is given twice", "a cube has each site once")
+        for name in sorted({n for n in names if names.count(n) > 1})
+    ]
+
+
+def _unknown_site_faults(pipeline: Pipeline, granules: Sequence[Granule]) -> list[Fault]:
+    """Return the sites that nobody knows; one that the catalogue knows may be without data."""
+    there = sorted({granule.site for granule in granules})
+    known = sorted({*there, *catalog.sites()})
+    faults = []
+    for number, one in enumerate(pipeline.sites):
+        if isinstance(one, str) and one not in known:
+            near = get_close_matches(one, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            faults.append(
+                Fault(f"sites[{number}]", f"{one!r} is unknown", f"{hint}the files hold {', '.join(there) or 'none'}")
+            )
+    return faults
+
+
+def _site_names(pipeline: Pipeline) -> list[str]:
+    return [one if isinstance(one, str) else one.name for one in pipeline.sites]
+
+
+def _early_reference_faults(
+    pipeline: Pipeline, instrument: Instrument, steps: Sequence[StepCall], known: Sequence[Reference]
+) -> list[Fault]:
+    """Return what is wrong with references as far as declared times and sites tell, without raw files."""
+    if pipeline.time is None or pipeline.time.stop <= pipeline.time.start or instrument.product.exposures:
+        return []
+    span, context = (pipeline.time.start, pipeline.time.stop), pipeline.references.context
+    faults = []
+    for call in steps:
+        for name in call.references:
+            for site in dict.fromkeys(_site_names(pipeline)):
+                _, fault = _choose(instrument, call, name, site, span, context, known)
+                faults += [fault] if fault else []
+    return faults
 
 
 def _time_faults(pipeline: Pipeline, instrument: Instrument) -> list[Fault]:
     time, exposures = pipeline.time, instrument.product.exposures
     if time is None:
-        return [] if exposures else [Fault("time", "is missing", f"{instrument.name} makes a regular cube: start, stop, step")]
+        return (
+            []
+            if exposures
+            else [Fault("time", "is missing", f"{instrument.name} makes a regular cube: start, stop, step")]
+        )
     faults = []
     if time.stop <= time.start:
         faults.append(Fault("time", f"found {isot(time.start)} to {isot(time.stop)}", "stop must come after start"))
@@ -278,8 +356,10 @@ def _axis(
     return exposures, (time.start, time.stop) if time else (exposures.start, exposures.stop)
 
 
-def _overlaps(granule: Granule, start: int, stop: int) -> bool:
-    return granule.start < stop and granule.stop > start
+def _overlaps(granule: Granule, axis: Axis, span: tuple[int, int], margin: int) -> bool:
+    if isinstance(axis, ExposureAxis):
+        return any(span[0] <= time < span[1] for time in granule.times)
+    return granule.start < span[1] + margin and granule.stop > span[0] - margin
 
 
 def _nothing_to_read(pipeline: Pipeline, inventory: catalog.Inventory, unique: Sequence[Granule]) -> Fault:
@@ -294,7 +374,7 @@ def _nothing_to_read(pipeline: Pipeline, inventory: catalog.Inventory, unique: S
     return Fault("raw", f"found no file for {', '.join(pipeline.raw)}", "expected at least one raw file")
 
 
-def _parts(  # noqa: PLR0913 - everything a part is made of
+def _parts(  # noqa: PLR0913, PLR0917 - everything a part is made of
     pipeline: Pipeline,
     instrument: Instrument,
     place: Place,
@@ -316,7 +396,11 @@ def _parts(  # noqa: PLR0913 - everything a part is made of
     for row, members in enumerate([(site,) for site in sites] if regular else [tuple(sites)]):
         for first in range(0, axis.count, length):
             region = axis.region(first, min(first + length, axis.count))
-            here = [g for site in members for g in by_site[site.name].overlapping(region.start - margin, region.stop + margin)]
+            here = [
+                g
+                for site in members
+                for g in by_site[site.name].overlapping(region.start - margin, region.stop + margin)
+            ]
             here.sort(key=lambda g: (g.start, g.sha256, g.site))
             parts.append(
                 Part(
@@ -366,24 +450,36 @@ def _with_references(made: Plan, known: Sequence[Reference]) -> tuple[Plan, list
 def _call_with_references(
     made: Plan, part: Part, call: StepCall, known: Sequence[Reference], faults: dict[str, Fault]
 ) -> StepCall:
-    parameters = step_parameters(registry.step(call.name, made.instrument))
-    # Samples in the margin outside the cube's span take the reference of its edge, wherever the axis is cut.
-    low, high = max(part.axis.start - part.margin, made.axis.start), min(part.axis.stop + part.margin, made.axis.stop)
+    whole = declared_scope(registry.step(call.name, made.instrument)) == "granule"
     chosen: dict[str, dict[str, tuple[Reference, ...]]] = {}
     for name in call.references:
         chosen[name] = {}
         for site in part.sites:
-            found = references.resolve(
-                known,
-                instrument=made.instrument.name,
-                kind=name,
-                site=site.name,
-                span=(low, high),
-                context=made.pipeline.references.context,
-            )
-            if found.faults and (found.chosen or parameters[name].required):
-                fault = references.fault(f"steps.{call.name}.{name} at {site.name}", found)
+            low, high = part.axis.start - part.margin, part.axis.stop + part.margin
+            if whole:
+                own = [g for g in part.granules if g.site == site.name]
+                low, high = min([low, *(g.start for g in own)]), max([high, *(g.stop for g in own)])
+            # Samples in the margin outside the cube's span take the reference of its edge, wherever the axis is cut.
+            span = (max(low, made.axis.start), min(high, made.axis.stop))
+            context = made.pipeline.references.context
+            chosen[name][site.name], fault = _choose(made.instrument, call, name, site.name, span, context, known)
+            if fault:
                 faults.setdefault(f"{fault.path}{fault.allowed if len(made.parts) < 2 else ''}", fault)  # noqa: PLR2004
-                continue
-            chosen[name][site.name] = found.chosen
     return replace(call, references=chosen)
+
+
+def _choose(  # noqa: PLR0913, PLR0917 - what identifies a reference
+    instrument: Instrument,
+    call: StepCall,
+    name: str,
+    site: str,
+    span: tuple[int, int],
+    context: int | None,
+    known: Sequence[Reference],
+) -> tuple[tuple[Reference, ...], Fault | None]:
+    """Return the references of a parameter at a site, or what is wrong; an optional one may be absent."""
+    found = references.resolve(known, instrument=instrument.name, kind=name, site=site, span=span, context=context)
+    required = step_parameters(registry.step(call.name, instrument))[name].required
+    if found.faults and (found.chosen or required):
+        return (), references.fault(f"steps.{call.name}.{name} at {site}", found)
+    return found.chosen, None

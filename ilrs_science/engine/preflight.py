@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def describe_plugins(instrument: str, steps: Sequence[str]) -> dict[str, str]:
-    """Return what this process has of an instrument and its steps: distribution, version and code digest, or a problem."""
+    """Return what this process has of an instrument and its steps: version and code digest, or a problem."""
     try:
         found = registry.instrument(instrument)
         functions = [registry.step(name, found) for name in steps]
@@ -39,7 +39,9 @@ def check_workers(client: Client, instrument: str, steps: Sequence[str]) -> None
         if isinstance(answer, BaseException):
             faults.append(Fault(f"worker {worker}", f"{type(answer).__name__}: {answer}", "install ilrs-science there"))
         elif "problem" in answer:
-            faults.append(Fault(f"worker {worker}", answer["problem"], f"install {here.get('plugin', instrument)} there"))
+            faults.append(
+                Fault(f"worker {worker}", answer["problem"], f"install {here.get('plugin', instrument)} there")
+            )
         elif answer != here:
             allowed = f"expected the code of {here.get('plugin')} with digest {here.get('code', '')[:12]}"
             faults.append(Fault(f"worker {worker}", f"has {answer['plugin']}, digest {answer['code'][:12]}", allowed))

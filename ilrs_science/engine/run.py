@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +27,7 @@ from ilrs_science import registry
 from ilrs_science.engine.plan import Plan
 from ilrs_science.engine.plan import plan as make_plan
 from ilrs_science.engine.worker import reduce, reduce_json
-from ilrs_science.errors import ClusterError, CountError
+from ilrs_science.errors import ClusterError, CountError, IlrsError
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.part import Counts, Part, Record
 from ilrs_science.pipeline import Pipeline
@@ -68,7 +78,7 @@ class Report:
         return asdict(self) | {"failed": failed, "exit_code": self.exit_code}
 
 
-def run(  # noqa: PLR0913 - how and where to run
+def run(
     source: str | Path | Pipeline | Plan | dict[str, Any],
     *,
     executor: ExecutorName = "threads",
@@ -105,15 +115,24 @@ def run(  # noqa: PLR0913 - how and where to run
     made = source if isinstance(source, Plan) else make_plan(source, **overrides)
     digests = [part.digest for part in made.parts]
     with _executing(made, executor, workers, cluster) as execute:
-        cube.create(made.pipeline.output, made.instrument.product, made.place, made.axis, made.sites, made.cut, provenance(made))
+        cube.create(
+            made.pipeline.output, made.instrument.product, made.place, made.axis, made.sites, made.cut, provenance(made)
+        )
         records.save_plan(made.pipeline.output, {"digests": digests, "pipeline": made.pipeline.model_dump(mode="json")})
-        kept = {n: r for n, r in records.load_all(made.pipeline.output).items() if _stands(r, digests)}
+        earlier = records.load_all(made.pipeline.output)
+        kept = {n: r for n, r in earlier.items() if _stands(r, digests)}
+        # A record that no longer stands must not stand again: its shards are about to be written anew.
+        records.discard(made.pipeline.output, earlier.keys() - kept.keys())
         pending = [part for part in made.parts if part.number not in kept]
+        if pending:
+            unfinished = {"status": f"unfinished: {len(pending)} of {len(made.parts)} parts to do"}
+            cube.update_attributes(made.pipeline.output, unfinished)
         found = dict(kept)
-        for done, record in enumerate(execute(pending), 1):
-            found[record.part] = record
-            if progress is not None:
-                progress(record, done, len(pending))
+        with closing(execute(pending)) as results:
+            for done, record in enumerate(results, 1):
+                found[record.part] = record
+                if progress is not None:
+                    progress(record, done, len(pending))
     report = _report(made, found, len(kept), time.perf_counter() - began)
     if not report.failed:
         check_counts(made, found)
@@ -123,24 +142,30 @@ def run(  # noqa: PLR0913 - how and where to run
 
 def check_counts(made: Plan, found: dict[int, Record]) -> None:
     """Raise a CountError unless every sample of every granule was placed, rejected or a duplicate: law 4."""
-    read = {(g.url, g.site): 0 for g in made.granules}
+    # By content, as parts are: a file may have moved since an earlier run.
+    read: Counter[tuple[str, str]] = Counter()
     for record in found.values():
         for outcome in record.outcomes:
-            read[outcome.url, outcome.site] += outcome.counts.read
+            read[outcome.sha256, outcome.site] += outcome.counts.read
             if not outcome.counts.add_up:
-                raise CountError(f"part {record.part}, {outcome.url}: {outcome.counts} do not add up; please report this")
+                raise CountError(
+                    f"part {record.part}, {outcome.url}: {outcome.counts} do not add up; please report this"
+                )
     for granule in made.granules:
-        if read[granule.url, granule.site] != granule.count:
+        accounted = read.pop((granule.sha256, granule.site), 0)
+        if accounted != granule.count:
             raise CountError(
                 f"{granule.url} at {granule.site}: {granule.count} samples in the file, "
-                f"{read[granule.url, granule.site]} accounted for; please report this"
+                f"{accounted} accounted for; please report this"
             )
+    if read:
+        raise CountError(
+            f"the records speak of samples of files that the plan does not have: {sorted(read)}; please report this"
+        )
 
 
 def provenance(made: Plan) -> dict[str, Any]:
-    """Return the attributes of a cube: conventions, and what it takes to make it again. Texts, so that any format keeps them."""
-    import json  # noqa: PLC0415
-
+    """Return the attributes of a cube: conventions, and, as text, what it takes to make it again."""
     distribution, number = registry.distribution_of("instruments", made.instrument.name)
     made_by = {
         "pipeline": made.pipeline.model_dump(mode="json", exclude={"output"}),
@@ -148,7 +173,13 @@ def provenance(made: Plan) -> dict[str, Any]:
         "code": made.parts[0].code if made.parts else "",
         "steps": [{"name": s.name, "parameters": dict(s.parameters)} for s in made.steps],
         "references": [
-            {"kind": r.kind, "site": r.site, "valid": [isot(r.start), isot(r.stop)], "sha256": r.sha256, "source": r.source}
+            {
+                "kind": r.kind,
+                "site": r.site,
+                "valid": [isot(r.start), isot(r.stop)],
+                "sha256": r.sha256,
+                "source": r.source,
+            }
             for r in made.references()
         ],
         "inputs": "records/*.json: every granule with its digest",
@@ -177,7 +208,7 @@ def _summary(report: Report) -> dict[str, Any]:
     state = "complete" if not report.failed else f"{len(report.failed)} of {report.parts} parts failed"
     return {
         "status": state,
-        "samples": f"read {counts.read}, placed {counts.placed}, rejected {counts.rejected}, duplicate {counts.duplicate}",
+        "samples": ", ".join(f"{name} {count}" for name, count in asdict(counts).items()),
     }
 
 
@@ -213,7 +244,7 @@ def _report(made: Plan, found: dict[int, Record], skipped: int, seconds: float) 
 @contextmanager
 def _executing(
     made: Plan, executor: ExecutorName, workers: int | None, cluster: str | Client | None
-) -> Iterator[Callable[[Sequence[Part]], Iterator[Record]]]:
+) -> Iterator[Callable[[Sequence[Part]], Generator[Record]]]:
     """Yield a function from parts to records, as they come."""
     count = workers or os.cpu_count() or 1
     if cluster is not None:
@@ -224,17 +255,23 @@ def _executing(
             check_workers(client, made.instrument.name, [step.name for step in made.steps])
             yield lambda parts: _on_dask(client, parts)
     elif executor == "serial":
-        yield lambda parts: map(reduce, parts)
+        yield _one_by_one
     elif executor == "threads":
         with ThreadPoolExecutor(count) as pool:
             yield lambda parts: _on_pool(pool, parts, 2 * count)
+    elif executor != "processes":
+        raise IlrsError(f"no executor {executor!r}; it is serial, threads or processes, or give a cluster")
     else:
         # Spawned, not forked: a fork would copy the locks of this process's threads.
         with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
             yield lambda parts: _on_pool(pool, parts, 2 * count)
 
 
-def _on_pool(pool: Executor, parts: Sequence[Part], window: int) -> Iterator[Record]:
+def _one_by_one(parts: Sequence[Part]) -> Generator[Record]:
+    yield from map(reduce, parts)
+
+
+def _on_pool(pool: Executor, parts: Sequence[Part], window: int) -> Generator[Record]:
     waiting = iter(parts)
     running: set[Future[dict[str, Any]]] = set()
     try:
@@ -247,12 +284,14 @@ def _on_pool(pool: Executor, parts: Sequence[Part], window: int) -> Iterator[Rec
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
             yield from (Record.from_json(one.result()) for one in done)
+    except BrokenExecutor as error:
+        raise ClusterError(f"a worker process died ({error}); run again to go on") from error
     finally:
         for future in running:  # Ctrl-C: what runs is finished and kept, what waits is not begun
             future.cancel()
 
 
-def _on_dask(client: Client, parts: Sequence[Part]) -> Iterator[Record]:
+def _on_dask(client: Client, parts: Sequence[Part]) -> Generator[Record]:
     """Keep two tasks a worker thread in flight; a part whose worker died too often comes back as failed."""
     from distributed import wait as wait_for  # noqa: PLC0415
 
@@ -284,4 +323,6 @@ def _on_dask(client: Client, parts: Sequence[Part]) -> Iterator[Record]:
 def _receipt(future: Any, part: Part) -> Record:
     if future.status == "finished":
         return Record.from_json(future.result())
-    return Record(part.number, part.digest, "failed", reason=f"{type(future.exception()).__name__}: {future.exception()}")
+    return Record(
+        part.number, part.digest, "failed", reason=f"{type(future.exception()).__name__}: {future.exception()}"
+    )

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from os import getpid
 from time import perf_counter
@@ -22,7 +23,7 @@ from ilrs_science import references, registry
 from ilrs_science.catalog import rejected_counts, sample_times
 from ilrs_science.engine.calls import call_parameters
 from ilrs_science.engine.place import Block
-from ilrs_science.errors import FormatError, IlrsError, ProductError, StepError
+from ilrs_science.errors import FormatError, IlrsError, PluginError, ProductError, StepError
 from ilrs_science.model.axis import RegularAxis, Times
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
@@ -82,8 +83,7 @@ def reduce(part: Part) -> Record:
         record = _record(part, began, "done", tallies, outputs=outputs, flagged=flagged, missing=missing)
         records.save(part.cube, record)
     except Exception as error:  # noqa: BLE001 - the one place where a failure becomes a record
-        reason = str(error) if isinstance(error, IlrsError) else f"{type(error).__name__}: {error}"
-        record = _record(part, began, "failed", (), reason=reason)
+        record = _record(part, began, "failed", (), reason=_reason(error))
         _save_if_possible(part, record)
     return record
 
@@ -93,15 +93,11 @@ def reduce_json(part: dict[str, Any]) -> dict[str, Any]:
     return reduce(Part.from_json(part)).as_json()
 
 
-def run_steps(  # noqa: PLR0913 - the whole context of a chain
+def run_steps(  # noqa: PLR0913, PLR0917 - the whole context of a chain
     ds: xr.Dataset, calls: Sequence[StepCall], instrument: Instrument, site: Site, part: Part, scope: str
 ) -> xr.Dataset:
     """Run the steps of one scope over the samples of a site, each checked against its contract."""
-    for call in calls:
-        function = registry.step(call.name, instrument)
-        if declared_scope(function) == scope:
-            ds = _apply(function, call, ds, site, part)
-    return ds
+    return _run_steps(ds, calls, instrument, site, part, scope)[0]
 
 
 def with_quality(ds: xr.Dataset, product: Product) -> xr.Dataset:
@@ -110,7 +106,9 @@ def with_quality(ds: xr.Dataset, product: Product) -> xr.Dataset:
     if "quality" in ds:
         return ds.assign(quality=ds["quality"].astype(QUALITY_DTYPE).assign_attrs(attributes))
     sizes = {name: ds.sizes["time"] if name == "time" else product.sizes[name] for name in product.quality_dims}
-    return ds.assign(quality=xr.DataArray(np.zeros(tuple(sizes.values()), QUALITY_DTYPE), dims=tuple(sizes), attrs=attributes))
+    return ds.assign(
+        quality=xr.DataArray(np.zeros(tuple(sizes.values()), QUALITY_DTYPE), dims=tuple(sizes), attrs=attributes)
+    )
 
 
 def check_samples(instrument: Instrument, ds: xr.Dataset) -> None:
@@ -121,20 +119,33 @@ def check_samples(instrument: Instrument, ds: xr.Dataset) -> None:
 
 def _fill(part: Part) -> tuple[Block, list[_Tally]]:
     instrument = registry.instrument(part.instrument)
+    _check_code(part, instrument)
     block = Block(instrument.product, "mean" if part.place == "mean" else "slot", part.axis)
     tallies = [_Tally(granule) for granule in part.granules]
+    failures: list[IlrsError] = []
+    some_good = False
     for site in part.sites:
-        samples = _gather(part, instrument, site, tallies)
-        if samples is None or not len(samples.raw):
-            continue
-        samples = _sorted_once(part, samples, tallies)
-        samples = _calibrate(part, instrument, site, samples, tallies)
-        if len(samples.raw):
-            _place(part, instrument, site, samples, block, tallies)
+        found = _gather(part, instrument, site, tallies)
+        samples = _calibrate(part, instrument, site, found, tallies, failures) if found else None
+        if samples is not None:
+            some_good = True
+            _place(part, site, samples, block, tallies)
+    if failures and not some_good:
+        # Not one granule among many: the step itself, and the part, have failed.
+        raise failures[0]
     return block, tallies
 
 
-def _gather(part: Part, instrument: Instrument, site: Site, tallies: list[_Tally]) -> _Samples | None:
+def _check_code(part: Part, instrument: Instrument) -> None:
+    """Hold this process to the code that the part was planned with; a worker may have joined after the preflight."""
+    here = registry.code_digest([instrument.read, *(registry.step(call.name, instrument) for call in part.steps)])
+    if part.code and part.code != here:
+        raise PluginError(
+            f"{part.instrument}: planned with code {part.code[:12]}, this process has {here[:12]}; plan again"
+        )
+
+
+def _gather(part: Part, instrument: Instrument, site: Site, tallies: list[_Tally]) -> list[_Samples]:
     """Read the granules of a site, cut to the part with its margins; a bad one is rejected with its reason."""
     found: list[_Samples] = []
     for number, tally in enumerate(tallies):
@@ -144,29 +155,26 @@ def _gather(part: Part, instrument: Instrument, site: Site, tallies: list[_Tally
         at_home = _is_home(part, granule)
         try:
             ds = _read(instrument, granule)
-            rejected = rejected_counts(ds)
-            ds = run_steps(with_quality(ds, instrument.product), part.steps, instrument, site, part, "granule")
+            times, rejected = sample_times(ds), rejected_counts(ds)
+            ds, order = _run_steps(with_quality(ds, instrument.product), part.steps, instrument, site, part, "granule")
         except _NOT_THE_DATA:
             raise
         except Exception as error:  # noqa: BLE001 - a bad granule spoils only its own samples, with its reason named
-            tally.fault = str(error) if isinstance(error, IlrsError) else f"{type(error).__name__}: {error}"
-            tally.read, tally.reasons = (granule.count, Counter({tally.fault: granule.count})) if at_home else (0, Counter())
+            tally.fault = _reason(error)
+            tally.read, tally.reasons = (
+                (granule.count, Counter({tally.fault: granule.count})) if at_home else (0, Counter())
+            )
             continue
         if at_home:
             tally.reasons.update(rejected)
             tally.read += sum(rejected.values())
-        times = sample_times(ds)
+        times = times[order]
         near = (times >= part.axis.start - part.margin) & (times < part.axis.stop + part.margin)
         _count_outside(part, tally, times, near, at_home)
         if near.any():
             kept = ds if near.all() else ds.isel(time=near)
             found.append(_Samples(kept, np.full(int(near.sum()), number), times[near]))
-    if not found:
-        return None
-    if len(found) == 1:
-        return found[0]
-    joined = xr.concat([one.ds for one in found], "time", data_vars="minimal", coords="minimal", compat="override", join="override")
-    return _Samples(joined, np.concatenate([s.source for s in found]), np.concatenate([s.raw for s in found]))
+    return found
 
 
 def _read(instrument: Instrument, granule: Granule) -> xr.Dataset:
@@ -188,56 +196,105 @@ def _read(instrument: Instrument, granule: Granule) -> xr.Dataset:
     return ds
 
 
-def _sorted_once(part: Part, samples: _Samples, tallies: list[_Tally]) -> _Samples:
-    """Return samples in order of time, each time once; of equal times that of the first granule is kept."""
+def _joined(found: Sequence[_Samples]) -> _Samples:
+    if len(found) == 1:
+        return found[0]
+    ds = xr.concat(
+        [one.ds for one in found], "time", data_vars="minimal", coords="minimal", compat="override", join="override"
+    )
+    return _Samples(ds, np.concatenate([one.source for one in found]), np.concatenate([one.raw for one in found]))
+
+
+def _sorted_once(samples: _Samples) -> tuple[_Samples, NDArray[np.intp]]:
+    """Return samples in order of time, each time once, that of the first granule; and which were left out."""
     order = np.argsort(samples.raw, kind="stable")
     raw = samples.raw[order]
     first = np.ones(len(order), bool)
     first[1:] = raw[1:] != raw[:-1]
-    again = order[~first]
-    mine = _is_mine(part, tallies[samples.source[0]].granule.site, samples.raw[again])
-    for number, count in zip(*np.unique(samples.source[again[mine]], return_counts=True), strict=True):
-        tallies[number].read += int(count)
-        tallies[number].duplicate += int(count)
     unchanged = first.all() and (order[1:] > order[:-1]).all()
-    return samples if unchanged else samples.pick(order[first])
+    return (samples if unchanged else samples.pick(order[first])), order[~first]
 
 
-def _calibrate(part: Part, instrument: Instrument, site: Site, samples: _Samples, tallies: list[_Tally]) -> _Samples:
-    """Run the steps; where they fail on the data of one granule, go on without that granule."""
+def _calibrate(  # noqa: PLR0913, PLR0917 - the whole context of a chain
+    part: Part,
+    instrument: Instrument,
+    site: Site,
+    found: list[_Samples],
+    tallies: list[_Tally],
+    failures: list[IlrsError],
+) -> _Samples | None:
+    """Run the steps; where they fail on the data of some granules, go on without those."""
 
-    def calibrated(one: _Samples) -> _Samples:
-        ds = run_steps(one.ds, part.steps, instrument, site, part, "block")
+    def calibrated(ones: Sequence[_Samples]) -> tuple[_Samples, NDArray[np.intp], Times]:
+        every = _joined(ones)
+        samples, again = _sorted_once(every)
+        ds, order = _run_steps(samples.ds, part.steps, instrument, site, part, "block")
         check_samples(instrument, ds)
-        return _Samples(ds, one.source, one.raw)
+        return _Samples(ds, samples.source[order], samples.raw[order]), every.source[again], every.raw[again]
 
     try:
-        return calibrated(samples)
-    except (*_NOT_THE_DATA, StepError, ProductError):
+        samples, sources, raw = calibrated(found)
+    except _NOT_THE_DATA:
         raise
     except Exception as error:
-        numbers = np.unique(samples.source)
-        reasons = {int(n): _failure(calibrated, samples.pick(samples.source == n)) for n in numbers}
-        bad = [number for number, reason in reasons.items() if reason]
-        if not bad or len(bad) == len(numbers):
-            # Not one granule among many: the step itself, and the part, have failed.
-            raise StepError(f"{type(error).__name__} in a step at {site.name}: {error}") from error
-        for number in bad:
-            tallies[number].fault = reasons[number]
-            mine = _is_mine(part, site.name, samples.raw[samples.source == number])
-            tallies[number].read += int(mine.sum())
-            tallies[number].reasons[reasons[number]] += int(mine.sum())
-        return calibrated(samples.pick(~np.isin(samples.source, bad)))
+        reasons = [_failure(calibrated, one) for one in found]
+        good = [one for one, reason in zip(found, reasons, strict=True) if not reason]
+        failure = error if isinstance(error, IlrsError) else StepError(f"{_reason(error)} (in a step at {site.name})")
+        if len(good) == len(found):
+            raise failure from error
+        failures.append(failure)
+        for one, reason in zip(found, reasons, strict=True):
+            if reason:
+                tally = tallies[one.source[0]]
+                count = int(_is_mine(part, site.name, one.raw).sum())
+                tally.fault = reason
+                tally.read += count
+                tally.reasons[reason] += count
+        if not good:
+            return None
+        samples, sources, raw = calibrated(good)
+    mine = _is_mine(part, site.name, raw)
+    for number, count in zip(*np.unique(sources[mine], return_counts=True), strict=True):
+        tallies[number].read += int(count)
+        tallies[number].duplicate += int(count)
+    return samples
 
 
-def _failure(attempt: Callable[[_Samples], object], samples: _Samples) -> str:
+def _failure(attempt: Callable[[Sequence[_Samples]], object], samples: _Samples) -> str:
     try:
-        attempt(samples)
+        attempt([samples])
     except _NOT_THE_DATA:
         raise
     except Exception as error:  # noqa: BLE001 - becomes the reason why a granule was rejected
-        return f"{type(error).__name__}: {error}"
+        return _reason(error)
     return ""
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, IlrsError) else f"{type(error).__name__}: {error}"
+
+
+def _run_steps(  # noqa: PLR0913, PLR0917 - the whole context of a chain
+    ds: xr.Dataset, calls: Sequence[StepCall], instrument: Instrument, site: Site, part: Part, scope: str
+) -> tuple[xr.Dataset, NDArray[np.intp]]:
+    """Return what the steps made, in order of time after a step that moved samples past each other, and that order."""
+    order = np.arange(ds.sizes["time"])
+    for call in calls:
+        function = registry.step(call.name, instrument)
+        if declared_scope(function) != scope:
+            continue
+        before = sample_times(ds)
+        ds = _apply(function, call, ds, site, part)
+        after = sample_times(ds)
+        moved = np.abs(after - before)
+        if (moved > call.margin).any():
+            raise StepError(
+                f"step {call.name} moved samples by {moved.max()} ns, its declared margin is {call.margin} ns"
+            )
+        if moved.any() and (after[1:] < after[:-1]).any():
+            again = np.argsort(after, kind="stable")
+            ds, order = ds.isel(time=again), order[again]
+    return ds, order
 
 
 def _apply(function: StepFunction, call: StepCall, ds: xr.Dataset, site: Site, part: Part) -> xr.Dataset:
@@ -245,7 +302,13 @@ def _apply(function: StepFunction, call: StepCall, ds: xr.Dataset, site: Site, p
     fixed = call_parameters(function, call)
     roles = {name: one.role for name, one in step_parameters(function).items()}
     fixed |= {name: site if role == "site" else part.axis for name, role in roles.items() if role in ("site", "axis")}
-    chosen = {name: [references.load(r) for r in by_site.get(site.name, ())] for name, by_site in call.references.items()}
+    chosen = {
+        name: [references.load(r) for r in by_site.get(site.name, ())] for name, by_site in call.references.items()
+    }
+    if declared_scope(function) == "granule":
+        # A whole granule takes the reference of its first sample in the cube's span.
+        began = max(int(sample_times(ds).min(initial=part.span[1])), part.span[0])
+        chosen = {name: ([r for r in several if r.start <= began] or several)[-1:] for name, several in chosen.items()}
     changes = sorted({one.start for several in chosen.values() for one in several[1:]})
     if not changes:
         return _checked_call(function, ds, fixed | {name: one[0] if one else None for name, one in chosen.items()})
@@ -256,7 +319,10 @@ def _apply(function: StepFunction, call: StepCall, ds: xr.Dataset, site: Site, p
         if not inside.any():
             continue
         near = np.flatnonzero((times >= (low or -(2**62)) - call.margin) & (times < (high or 2**62) + call.margin))
-        valid = {name: [r for r in several if r is several[0] or r.start <= (low or several[0].start)] for name, several in chosen.items()}
+        valid = {
+            name: [r for r in several if r is several[0] or r.start <= (low or several[0].start)]
+            for name, several in chosen.items()
+        }
         given = {name: several[-1] if several else None for name, several in valid.items()}
         piece = _checked_call(function, ds.isel(time=near), fixed | given)
         pieces.append(piece.isel(time=inside[near]))
@@ -286,13 +352,9 @@ def _checked_call(function: StepFunction, ds: xr.Dataset, parameters: dict[str, 
     return out
 
 
-def _place(part: Part, instrument: Instrument, site: Site, samples: _Samples, block: Block, tallies: list[_Tally]) -> None:
+def _place(part: Part, site: Site, samples: _Samples, block: Block, tallies: list[_Tally]) -> None:
     """Bring samples into the block and count what became of each that is this part's."""
     times = sample_times(samples.ds)
-    if part.margin == 0 and (times != samples.raw).any():
-        raise StepError("a step changed times without declaring how far; use @step(margin=...)")
-    if (np.abs(times - samples.raw) > part.margin).any():
-        raise StepError("a step moved samples further than its declared margin")
     regular = isinstance(part.axis, RegularAxis)
     slots = part.axis.slots(times if regular else samples.raw, site.name)
     placed = block.put(samples.ds, slots, times)
@@ -322,7 +384,7 @@ def _is_mine(part: Part, site: str, times: Times) -> Mask:
 
 
 def _is_home(part: Part, granule: Granule) -> bool:
-    """Tell whether this part accounts for what a granule loses as a whole: that which holds its first time in the span."""
+    """Tell whether this part, holding the granule's first time in the span, accounts for what it loses as a whole."""
     if isinstance(part.axis, RegularAxis):
         first = min(max(granule.start, part.span[0]), part.span[1] - 1)
         return part.axis.start <= first < part.axis.stop
@@ -351,9 +413,15 @@ def _record(part: Part, began: float, status: str, tallies: Sequence[_Tally], **
         seconds=perf_counter() - began,
         peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         worker=f"{socket.gethostname()}:{getpid()}",
-        versions={name: version(name) for name in ("ilrs-science", "numpy", "xarray", "zarr")} | {"python": platform.python_version()},
+        versions=_versions(),
         **more,
     )
+
+
+@cache
+def _versions() -> dict[str, str]:
+    packages = {name: version(name) for name in ("ilrs-science", "numpy", "xarray", "zarr")}
+    return packages | {"python": platform.python_version()}
 
 
 def _save_if_possible(part: Part, record: Record) -> None:

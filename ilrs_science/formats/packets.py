@@ -1,4 +1,4 @@
-"""CCSDS space packets of one fixed length, each ending with a CRC-16 (CCSDS 133.0-B space packets, CRC-16/CCITT-FALSE)."""
+"""CCSDS space packets (133.0-B) of one fixed length, each ending with a CRC-16 (CCITT-FALSE)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ilrs_science.errors import FormatError
 
 PRIMARY_HEADER = [("identification", ">u2"), ("sequence", ">u2"), ("length", ">u2")]
-"""Fields of the primary header, for the dtype of a packet: version, type, flag and APID; sequence; data length less one."""
+"""Fields of the primary header, for a packet's dtype: version, type, flag and APID; sequence; data length less one."""
 
 _CRC_START = 0xFFFF
 _APID = 0x7FF
@@ -37,14 +37,18 @@ def read_packets(data: bytes, packet: np.dtype[Any]) -> tuple[NDArray[Any], dict
     good = np.fromiter(
         (
             crc_hqx(data[start : start + packet.itemsize - 2], _CRC_START) == crc
-            for start, crc in zip(range(0, whole * packet.itemsize, packet.itemsize), records["crc"].tolist(), strict=True)
+            for start, crc in zip(
+                range(0, whole * packet.itemsize, packet.itemsize), records["crc"].tolist(), strict=True
+            )
         ),
         bool,
         whole,
     )
     good &= records["length"] == packet.itemsize - 7
     if not good.any():
-        raise FormatError(f"{len(data)} bytes hold no packet of {packet.itemsize} bytes with a right checksum and length")
+        raise FormatError(
+            f"{len(data)} bytes hold no packet of {packet.itemsize} bytes with a right checksum and length"
+        )
     rejected = {"bad checksum": int((~good).sum()), "truncated packet": int(rest > 0)}
     return records[good], {reason: count for reason, count in rejected.items() if count}
 

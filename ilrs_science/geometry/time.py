@@ -1,8 +1,8 @@
 """UTC and TAI in integer nanoseconds, exact over leap seconds.
 
-A time is an int64 count of nanoseconds since 1970-01-01T00:00:00 of its own scale. For UTC that is the POSIX-like count in
-which every day has 86400 s; a leap second 23:59:60 exists in TAI and in text, and shares its UTC count with the second
-after it. Leap seconds are those of ERFA (IERS Bulletin C), from 1972 on.
+A time is an int64 count of nanoseconds since 1970-01-01T00:00:00 of its own scale. For UTC that is the POSIX-like count
+in which every day has 86400 s; a leap second 23:59:60 exists in TAI and in text, and shares its UTC count with the
+second after it. Leap seconds are those of ERFA (IERS Bulletin C), from 1972 on.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ type Scale = Literal["utc", "tai"]
 
 SECOND = 10**9
 _DAY = 86400 * SECOND
+_LAST = 2**63 - 1 - 2 * _DAY
 
 
 @cache
@@ -81,7 +82,9 @@ _ISO = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d
 
 
 def parse_utc(text: str) -> int:
-    """Return the TAI nanoseconds of a UTC time in ISO 8601, such as `2031-03-01T00:00:00Z`; `23:59:60` is allowed where it exists.
+    """Return the TAI nanoseconds of a UTC time in ISO 8601, such as `2031-03-01T00:00:00Z`.
+
+    `23:59:60` is allowed where it exists.
 
     Raises
     ------
@@ -94,9 +97,12 @@ def parse_utc(text: str) -> int:
         raise IlrsError(problem)
     date, hour, minute, second, fraction = match.groups(default="0")
     try:
-        day = int(np.datetime64(date, "ns").astype(np.int64))
+        days = int(np.datetime64(date, "D").astype(np.int64))
     except ValueError as error:
         raise IlrsError(problem) from error
+    day = days * _DAY
+    if day > _LAST:
+        raise IlrsError(f"{text!r} lies beyond 2262-04-11, the last day that int64 nanoseconds reach")
     nanoseconds = int(fraction.ljust(9, "0"))
     midnight = int(convert(day, "utc", "tai"))
     clock = (int(hour) * 3600 + int(minute) * 60 + int(second)) * SECOND

@@ -20,7 +20,9 @@ def read(granule: Granule) -> xr.Dataset:
     records, rejected = read_packets(granule.read_bytes(), PACKET)
     sources = np.unique(apids(records))
     if len(sources) > 1 or int(sources[0]) not in _SITES:
-        raise FormatError(f"packets of APIDs {', '.join(map(hex, sources))}; expected one of {', '.join(map(hex, _SITES))}")
+        raise FormatError(
+            f"packets of APIDs {', '.join(map(hex, sources))}; expected one of {', '.join(map(hex, _SITES))}"
+        )
     start = records["seconds"].astype(np.int64) * 10**9 + records["fraction"].astype(np.int64) * 10**9 // 65536
     period = records["period_ms"].astype(np.int64) * 10**6
     times = (CLOCK_EPOCH + start)[:, None] + period[:, None] * np.arange(VECTORS)
@@ -42,7 +44,7 @@ def correct_clock(
     ds: xr.Dataset,
     *,
     clock: Reference,
-    limit: Duration = Duration("2 s"),  # noqa: B008 - immutable
+    limit: Duration = Duration("2 s"),  # noqa: ARG001, B008 - read by the plan; immutable
     tolerance: float = 1e-3,
 ) -> xr.Dataset:
     """Turn station time into TAI: t = s - offset - drift (s - epoch).
@@ -59,7 +61,9 @@ def correct_clock(
     since = ds.time.values - int(clock["epoch"])
     shift = int(clock["offset"]) + np.rint(since * float(clock["drift"])).astype(np.int64)
     uncertain = xr.full_like(ds.time, float(clock["sigma"]) > tolerance, dtype=bool)
-    return set_flag(ds, "clock_uncertain", uncertain).assign_coords(time=("time", ds.time.values - shift, ds.time.attrs))
+    return set_flag(ds, "clock_uncertain", uncertain).assign_coords(
+        time=("time", ds.time.values - shift, ds.time.attrs)
+    )
 
 
 def to_nanotesla(ds: xr.Dataset, *, matrix: Reference, noise: float = 0.05) -> xr.Dataset:
@@ -73,7 +77,11 @@ def to_nanotesla(ds: xr.Dataset, *, matrix: Reference, noise: float = 0.05) -> x
         1 sigma of one component of one sample, nT.
     """
     gain = matrix["gain"].astype("f4")
-    b = xr.dot(gain, ds.counts - matrix["offset"].astype("f4"), dim="axis").rename(axis_out="axis").transpose("time", "axis")
+    b = (
+        xr.dot(gain, ds.counts - matrix["offset"].astype("f4"), dim="axis")
+        .rename(axis_out="axis")
+        .transpose("time", "axis")
+    )
     return ds.assign(b=b, b_uncertainty=xr.full_like(b, noise))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class ExposureAxis:
 
     def __post_init__(self) -> None:
         keys = list(zip(self.instants, self.sites, strict=True))
-        if any(after <= before for before, after in zip(keys, keys[1:], strict=False)):
+        if any(after <= before for before, after in pairwise(keys)):
             msg = "exposures must be sorted by time, then site, without repetition"
             raise ValueError(msg)
 

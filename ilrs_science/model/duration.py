@@ -19,15 +19,15 @@ _NANOSECONDS = {
 class Duration(int):
     """A length of time in integer nanoseconds; `Duration("5 s")`, `Duration(5_000_000_000)`.
 
-    Units: ns, us, ms, s, min, h, d. A decimal fraction must come out as whole nanoseconds after rounding.
+    Units: ns, us, ms, s, min, h, d. A decimal fraction is rounded to whole nanoseconds.
 
     Raises
     ------
     ValueError
-        The text is not a number and a known unit.
+        The text is not a number and a known unit, or the length is negative.
     """
 
-    def __new__(cls, value: int | str) -> Self:
+    def __new__(cls, value: int | str) -> Self:  # noqa: D102 - the class says it
         if isinstance(value, str):
             match = re.fullmatch(r"\s*([0-9]+)(?:\.([0-9]+))?\s*([a-z]+)\s*", value)
             if match is None or match[3] not in _NANOSECONDS:
@@ -37,7 +37,10 @@ class Duration(int):
             fraction = match[2] or ""
             # Integer arithmetic throughout: a float loses nanoseconds beyond some 100 days.
             value = int(match[1]) * unit + round(int(fraction or 0) * unit / 10 ** len(fraction))
-        return super().__new__(cls, value)
+        length = int(value)
+        if length < 0:
+            raise ValueError(f"{length} ns is not a length of time; it is zero or more")
+        return super().__new__(cls, length)
 
     @property
     def seconds(self) -> float:
@@ -66,7 +69,8 @@ class Duration(int):
 
     @classmethod
     def _validate(cls, value: Any) -> Duration:
-        if isinstance(value, bool) or not isinstance(value, str | int):
+        # A bare number in YAML would be taken for nanoseconds by us, and for seconds by who wrote it.
+        if not isinstance(value, str | Duration):
             msg = f"{value!r} is not a duration; write a number and a unit, as in '5 s'"
-            raise ValueError(msg)
+            raise ValueError(msg)  # noqa: TRY004 - what pydantic turns into a fault
         return cls(value)

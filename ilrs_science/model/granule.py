@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import fsspec
+
+from ilrs_science.errors import FormatError
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,18 @@ class Granule:
     """Instants of its exposures; empty for regularly sampled instruments."""
 
     def read_bytes(self) -> bytes:
-        """Return the whole file."""
+        """Return the whole file.
+
+        Raises
+        ------
+        FormatError
+            It has another digest than when it was indexed.
+        """
         with fsspec.open(self.url, "rb") as file:
-            return bytes(file.read())
+            data = bytes(file.read())
+        if self.sha256 and hashlib.sha256(data).hexdigest() != self.sha256:
+            raise FormatError(f"{self.url}: changed since it was indexed with digest {self.sha256}")
+        return data
 
     @contextmanager
     def local(self) -> Iterator[Path]:

@@ -124,9 +124,10 @@ class Product:
         self.quality_dims = tuple(quality) if quality is not None else variables[0].dims
         self.about = about
         self.attributes = dict(attributes or {})
-        self.coordinates: dict[str, Coordinate] = {
-            name: value if isinstance(value, int) else tuple(value) for name, value in coordinates.items()
-        }
+        self.coordinates: dict[str, Coordinate] = dict(coordinates)
+        for name, labels in coordinates.items():
+            if not isinstance(labels, int):
+                self.coordinates[name] = [*labels]
         if faults := self._faults():
             raise ValueError("; ".join(map(str, faults)))
 
@@ -184,7 +185,7 @@ class Product:
         if "quality" not in block:
             faults.append(Fault("quality", "is missing", "steps may set flags, not drop them"))
         else:
-            faults += _check_quality(block["quality"], self.quality_dims, self.sizes)
+            faults += _check_quality(block["quality"], self.quality_dims)
         return faults
 
     def as_json(self) -> dict[str, Any]:
@@ -212,15 +213,17 @@ class Product:
                 faults.append(Fault(f"{name}.sizes", f"found {sizes}", f"expected {expected}"))
         if array.dtype.newbyteorder("=") != np.dtype(variable.dtype):
             faults.append(Fault(f"{name}.dtype", f"found {array.dtype}", f"expected {np.dtype(variable.dtype)}"))
-        # The attribute `units` is not compared: xarray carries it through arithmetic, right or wrong. The product says it.
+        # The attribute `units` is not compared: xarray carries it through arithmetic, right or wrong.
         return faults
 
     def _faults(self) -> list[Fault]:
         """Return what is wrong with the declaration itself."""
         faults = []
         names = [v.name for v in self.stored(self.place)]
-        faults += [Fault(n, "declared twice", "names are unique") for n in sorted({n for n in names if names.count(n) > 1})]
-        for v in self.declared:
+        faults += [
+            Fault(n, "declared twice", "names are unique") for n in sorted({n for n in names if names.count(n) > 1})
+        ]
+        for v in (*self.declared, self.stored(self.place)[-2]):
             if v.dims[:1] != ("time",):
                 faults.append(Fault(f"{v.name}.dims", f"found {v.dims}", "the first dimension is time"))
             faults += [
@@ -233,10 +236,10 @@ class Product:
         return faults
 
 
-def _check_quality(quality: xr.DataArray, dims: tuple[str, ...], sizes: Mapping[str, int]) -> list[Fault]:
+def _check_quality(quality: xr.DataArray, dims: tuple[str, ...]) -> list[Fault]:
     faults = []
-    if not set(quality.dims) <= set(dims):
+    if "time" not in quality.dims or not set(quality.dims) <= set(dims):
         faults.append(Fault("quality.dims", f"found {quality.dims}", f"expected {dims} or fewer"))
-    if quality.dtype.kind not in "u":
+    if quality.dtype != np.dtype(QUALITY_DTYPE):
         faults.append(Fault("quality.dtype", f"found {quality.dtype}", f"expected {np.dtype(QUALITY_DTYPE)}"))
     return faults

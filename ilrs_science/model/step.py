@@ -87,23 +87,23 @@ def step_parameters(function: StepFunction) -> dict[str, StepParameter]:
         signature = inspect.signature(function, eval_str=True)
     except (TypeError, ValueError, NameError) as error:
         raise PluginError(f"step {name}: its signature cannot be read ({error})") from error
-    first, *rest = signature.parameters.values() or [None]
-    if first is None or first.kind not in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD):
+    first, rest = list(signature.parameters.values())[:1], list(signature.parameters.values())[1:]
+    if not first or first[0].kind not in (first[0].POSITIONAL_ONLY, first[0].POSITIONAL_OR_KEYWORD):
         raise PluginError(f"step {name}{signature}: expected step(ds, *, parameters)")
-    found = {}
+    found: dict[str, StepParameter] = {}
     for parameter in rest:
         if parameter.kind is not parameter.KEYWORD_ONLY:
             raise PluginError(f"step {name}{signature}: {parameter.name} must be keyword-only, after a bare *")
         if parameter.annotation is parameter.empty:
             raise PluginError(f"step {name}{signature}: {parameter.name} has no annotation")
-        role = _ROLES.get(parameter.annotation, "value")
+        role = _role(parameter.annotation)
         found[parameter.name] = StepParameter(parameter.name, parameter.annotation, parameter.default, role)
     return found
 
 
-_ROLES: dict[Any, Literal["reference", "site", "axis"]] = {
-    Reference: "reference",
-    Reference | None: "reference",
-    Site: "site",
-    Axis: "axis",
-}
+def _role(annotation: Any) -> Literal["value", "reference", "site", "axis"]:
+    if annotation in (Reference, Reference | None):
+        return "reference"
+    if annotation == Site:
+        return "site"
+    return "axis" if annotation == Axis else "value"

@@ -18,9 +18,16 @@ VECTORS = 30
 """Vectors in a packet."""
 
 PACKET = np.dtype(
-    [*PRIMARY_HEADER, ("seconds", ">u4"), ("fraction", ">u2"), ("period_ms", ">u2"), ("counts", ">i2", (VECTORS, 3)), ("crc", ">u2")]
+    [
+        *PRIMARY_HEADER,
+        ("seconds", ">u4"),
+        ("fraction", ">u2"),
+        ("period_ms", ">u2"),
+        ("counts", ">i2", (VECTORS, 3)),
+        ("crc", ">u2"),
+    ]
 )
-"""A packet: station clock at the first vector (seconds since 2000-01-01T00:00:00 TAI and 1/65536 s), vectors in counts."""
+"""A packet: station clock at the first vector (seconds since 2000-01-01T00:00:00 TAI and 1/65536 s), vectors."""
 
 CLOCK_EPOCH = int(np.datetime64("2000-01-01", "ns").astype(np.int64))
 """TAI ns of zero on a station clock."""
@@ -65,8 +72,8 @@ def simulate(  # noqa: PLR0913 - what a campaign is
 ) -> list[Path]:
     """Write a campaign of three stations and return its raw files.
 
-    Below `folder` come `raw/<site>/<site>-NNN.fgm`, `references/` with gain matrices and clocks, and `truth.npz` with the
-    true times and field and where gaps and spikes were put.
+    Below `folder` come `raw/<site>/<site>-NNN.fgm`, `references/` with gain matrices and clocks, and `truth.npz` with
+    the true times and field and where gaps and spikes were put.
 
     Parameters
     ----------
@@ -104,7 +111,9 @@ def simulate(  # noqa: PLR0913 - what a campaign is
         counts = np.rint(measured @ np.linalg.inv(matrix).T + offset)
         records = _records(np.clip(counts, -32768, 32767).astype(np.int16), times, period_ms, station, begin)
         lost = _lost_packets(rng, packets) if flaws else np.zeros(packets, bool)
-        files += _write_files(folder / "raw" / station.name, station, records, lost, _count_of_files(hours, files_per_day), rng, flaws)
+        files += _write_files(
+            folder / "raw" / station.name, station, records, lost, _count_of_files(hours, files_per_day), rng, flaws
+        )
         truth |= {f"b_{station.name}": field.astype("f4"), f"spike_{station.name}": spikes}
         truth[f"lost_{station.name}"] = np.repeat(lost, VECTORS)
         index += _write_references(folder / "references", station, matrix, offset, begin)
@@ -118,8 +127,12 @@ def _field(times: NDArray[np.int64], begin: int, station: Station) -> NDArray[np
     seconds = (times - begin) / SECOND
     swing = 3.0 * np.sin(2 * np.pi * seconds / 43200.0)
     wave = 2.0 * np.sin(2 * np.pi * seconds / 300.0) * np.exp(-(((seconds - 30000.0) / 9000.0) ** 2))
-    fronts = sum(size * 0.5 * (1 + np.tanh((seconds - at) / 20.0)) for at, size in ((18000, 6.0), (46000, -9.0), (70000, 4.0)))
-    return np.stack([swing + wave, wave - 0.5 * swing, fronts + 0.3 * wave], axis=1) + np.array(station.base)
+    fronts = sum(
+        size * 0.5 * (1 + np.tanh((seconds - at) / 20.0)) for at, size in ((18000, 6.0), (46000, -9.0), (70000, 4.0))
+    )
+    components: list[NDArray[np.float64]] = [swing + wave, wave - 0.5 * swing, fronts + 0.3 * wave]
+    field: NDArray[np.float64] = np.stack(components, axis=1) + np.array(station.base)
+    return field
 
 
 def _calibration(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -152,7 +165,7 @@ def _count_of_files(hours: int, files_per_day: int) -> int:
     return max(1, round(hours * files_per_day / 24))
 
 
-def _write_files(  # noqa: PLR0913
+def _write_files(  # noqa: PLR0913, PLR0917
     folder: Path,
     station: Station,
     records: NDArray[Any],
@@ -185,7 +198,10 @@ def _write_references(
     folder.mkdir(parents=True, exist_ok=True)
     payloads = {
         "matrix": xr.Dataset(
-            {"gain": (("axis_out", "axis"), matrix, {"units": "nT / count"}), "offset": ("axis", offset, {"units": "count"})}
+            {
+                "gain": (("axis_out", "axis"), matrix, {"units": "nT / count"}),
+                "offset": ("axis", offset, {"units": "count"}),
+            }
         ),
         "clock": xr.Dataset(
             {

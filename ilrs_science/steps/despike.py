@@ -43,14 +43,14 @@ def despike(
         Quality flag to raise, where any component stands out.
     """
     values = ds[variable].transpose("time", ...)
-    flat = values.values.reshape(values.sizes["time"], math.prod(values.shape[1:])).astype(np.float64)
-    times = pd.DatetimeIndex(ds["time"].values.astype("datetime64[ns]"))
+    flat = values.to_numpy().reshape(values.sizes["time"], math.prod(values.shape[1:])).astype(np.float64)
+    times = pd.DatetimeIndex(ds["time"].to_numpy().astype("datetime64[ns]"))
     frame = pd.DataFrame(flat, index=times)
     width = pd.Timedelta(int(window), "ns")
     deviation = (frame - frame.rolling(width, center=True, min_periods=1).median()).abs()
     sigma = _MAD_TO_SIGMA * deviation.rolling(width, center=True, min_periods=1).median().to_numpy()
     if f"{variable}_uncertainty" in ds:
-        sigma = np.fmax(sigma, ds[f"{variable}_uncertainty"].transpose(*values.dims).values.reshape(flat.shape))
+        sigma = np.fmax(sigma, ds[f"{variable}_uncertainty"].transpose(*values.dims).to_numpy().reshape(flat.shape))
     stands_out = (deviation.to_numpy() > threshold * sigma).reshape(values.shape)
     mask = xr.DataArray(stands_out, dims=values.dims)
     return set_flag(ds, flag, mask.any([name for name in mask.dims if name not in ds["quality"].dims]))

@@ -8,7 +8,12 @@ from ilrs_science.model.quality import set_flag
 
 
 def flag_range(
-    ds: xr.Dataset, *, variable: str, minimum: float | None = None, maximum: float | None = None, flag: str = "out_of_range"
+    ds: xr.Dataset,
+    *,
+    variable: str,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    flag: str = "out_of_range",
 ) -> xr.Dataset:
     """Flag values below `minimum` or above `maximum`, in the units of the variable; values stay as they are.
 

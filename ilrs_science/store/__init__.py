@@ -1,0 +1,1 @@
+"""The cube and its records in storage; the only room that uses zarr."""

@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import google_crc32c
 import numpy as np
@@ -39,7 +39,7 @@ def schema(product: Product, place: Place, axis: Axis, sites: Sequence[Site], cu
     }
 
 
-def create(  # noqa: PLR0913 - what a cube is
+def create(  # noqa: PLR0913, PLR0917 - what a cube is
     url: str,
     product: Product,
     place: Place,
@@ -65,9 +65,11 @@ def create(  # noqa: PLR0913 - what a cube is
         return
     regular = isinstance(axis, RegularAxis)
     with _writing():
-        # Until the last line the group says that it is being created, so that a killed creation is done again.
-        group = zarr.open_group(url, mode="a", zarr_format=3, use_consolidated=False, attributes={"ilrs_creating": digest(wanted)})
-        _write_coordinates(group, product, axis, sites)
+        # Until the last line the group says that it is being created: a killed creation is done again, from nothing.
+        group = zarr.open_group(
+            url, mode="w", zarr_format=3, use_consolidated=False, attributes={"ilrs_creating": digest(wanted)}
+        )
+        _write_coordinates(group, product, place, axis, sites)
         leading = (len(sites),) if regular else ()
         for variable in product.stored(place):
             group.create_array(
@@ -81,7 +83,9 @@ def create(  # noqa: PLR0913 - what a cube is
                 overwrite=True,
                 **array_layout(product, variable, cut, regular=regular),
             )
-        group.create_group("records", attributes={"about": "one JSON object a part: read, placed, rejected"}, overwrite=True)
+        group.create_group(
+            "records", attributes={"about": "one JSON object a part: read, placed, rejected"}, overwrite=True
+        )
         group.attrs.update({**attributes, "ilrs_schema": json.dumps(wanted)})
         _consolidate(group)
         group = zarr.open_group(url, mode="r+")
@@ -151,7 +155,7 @@ def open_attributes(url: str) -> dict[str, Any]:
     return attributes
 
 
-def open_cube(url: str, *, chunks: str | dict[str, int] | None = "auto") -> xr.Dataset:
+def open_cube(url: str, *, chunks: Literal["auto"] | dict[str, int] | None = "auto") -> xr.Dataset:
     """Open a cube; the same as `xarray.open_zarr`, after a check that it is one.
 
     Parameters
@@ -167,7 +171,13 @@ def open_cube(url: str, *, chunks: str | dict[str, int] | None = "auto") -> xr.D
         There is no cube at the URL.
     """
     open_attributes(url)
-    return xr.open_zarr(url, chunks=chunks, consolidated=True)
+    whole: xr.Dataset = xr.open_zarr(url, chunks=None, consolidated=True)
+    if chunks is None:
+        return whole
+    # Dask cannot tell the size of texts, so those along time (the site of every exposure) are not cut into chunks.
+    texts = {name: one for name, one in whole.coords.items() if one.dtype.kind in "OT" and name not in whole.indexes}
+    lazy: xr.Dataset = xr.open_zarr(url, chunks=chunks, consolidated=True, drop_variables=list(texts))
+    return lazy.assign_coords(texts)
 
 
 def _attributes(url: str) -> dict[str, Any] | None:
@@ -181,18 +191,23 @@ def _foreign(url: str) -> str:
     from fsspec import url_to_fs  # noqa: PLC0415
 
     filesystem, path = url_to_fs(url)
-    if filesystem.exists(path) and (not filesystem.isdir(path) or any(filesystem.ls(path))):
+    if not filesystem.exists(path):
+        return ""
+    # A creation killed in its first moment leaves no more than an unfinished file.
+    if not filesystem.isdir(path) or not all(name.endswith(".partial") for name in filesystem.ls(path, detail=False)):
         return f"{url} exists and is not a cube; choose another output, or remove it"
     return ""
 
 
-def _write_coordinates(group: zarr.Group, product: Product, axis: Axis, sites: Sequence[Site]) -> None:
+def _write_coordinates(group: zarr.Group, product: Product, place: Place, axis: Axis, sites: Sequence[Site]) -> None:
     time = {
         "units": "nanoseconds since 1970-01-01T00:00:00",
         "calendar": "proleptic_gregorian",
         "standard_name": "time",
         "axis": "T",
-        "long_name": "TAI, start of the slot (time_scale: TAI)" if isinstance(axis, RegularAxis) else "TAI (time_scale: TAI)",
+        "long_name": "TAI, start of the slot (time_scale: TAI)"
+        if isinstance(axis, RegularAxis)
+        else "TAI (time_scale: TAI)",
         "time_scale": "TAI",
     }
     _write(group, "time", ("time",), axis.times(), time)
@@ -206,8 +221,10 @@ def _write_coordinates(group: zarr.Group, product: Product, axis: Axis, sites: S
     for name, values in product.coordinates.items():
         if not isinstance(values, int):
             _write(group, name, (name,), list(values), {})
-    names = [v.name for v in product.stored(product.place) if v.coordinate]
-    group.attrs["coordinates"] = " ".join(["lon", "lat", "height", *(["site"] * (not isinstance(axis, RegularAxis))), *names])
+    names = [v.name for v in product.stored(place) if v.coordinate]
+    group.attrs["coordinates"] = " ".join(
+        ["lon", "lat", "height", *(["site"] * (not isinstance(axis, RegularAxis))), *names]
+    )
 
 
 def _write_places(group: zarr.Group, dimension: str, sites: Sequence[Site]) -> None:

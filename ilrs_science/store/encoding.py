@@ -19,7 +19,7 @@ _IMAGE_SIDE = 512
 
 @dataclass(frozen=True)
 class Cut:
-    """Samples along time of a chunk and of a shard; the same for every variable, so that a part is whole shards of all."""
+    """Samples along time of a chunk and a shard; the same for every variable, so a part is whole shards of all."""
 
     chunk: int
     shard: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -23,7 +23,9 @@ def load_all(url: str) -> dict[int, Record]:
     filesystem, root = fsspec.url_to_fs(f"{url}/records")
     if not filesystem.isdir(root):
         return {}
-    names = [n for n in filesystem.ls(root, detail=False) if n.endswith(".json") and n.rsplit("/", 1)[-1][:-5].isdigit()]
+    names = [
+        n for n in filesystem.ls(root, detail=False) if n.endswith(".json") and n.rsplit("/", 1)[-1][:-5].isdigit()
+    ]
     found = {}
     for content in filesystem.cat(names).values() if names else ():
         try:
@@ -32,6 +34,13 @@ def load_all(url: str) -> dict[int, Record]:
             continue
         found[record.part] = record
     return found
+
+
+def discard(url: str, parts: Iterable[int]) -> None:
+    """Remove the records of parts."""
+    for part in parts:
+        filesystem, path = fsspec.url_to_fs(f"{url}/records/{part:08d}.json")
+        filesystem.rm_file(path)
 
 
 def save_plan(url: str, plan: Mapping[str, Any]) -> None:

@@ -1,0 +1,112 @@
+"""A clock that shows a number: the toy with a regular axis, and steps of every kind."""
+
+import numpy as np
+import xarray as xr
+
+from ilrs_science import Duration, Instrument, Product, Reference, Site, Variable, set_flag, step
+from ilrs_toys.raw import read
+
+
+def to_units(ds: xr.Dataset, *, factor: float = 2.0, noise: float = 0.5) -> xr.Dataset:
+    """Multiply; fails on the samples that say so."""
+    if bool(ds.breaks.any()):
+        raise ValueError("a sample breaks this step")
+    value = (ds.signal * factor).astype("f4")
+    return ds.assign(
+        value=xr.concat([value, -value], "axis").transpose("time", "axis"),
+        value_uncertainty=(("time", "axis"), np.full((ds.sizes["time"], 2), noise, "f4")),
+        number=ds.counts.astype("i4"),
+    )
+
+
+def by_reference(ds: xr.Dataset, *, gain: Reference) -> xr.Dataset:
+    """Multiply by the gain that is valid at each time."""
+    return ds.assign(signal=ds.signal * float(gain["gain"]))
+
+
+def set_clock(ds: xr.Dataset, *, clock: Reference, limit: Duration) -> xr.Dataset:
+    """Take the offset of the clock off."""
+    return ds.assign_coords(time=ds.time - int(clock["offset"]))
+
+
+set_clock = step(margin="limit")(set_clock)
+
+
+@step(margin="window")
+def sum_near(ds: xr.Dataset, *, window: Duration) -> xr.Dataset:
+    """Replace every signal by the exact sum of those within `window` to either side."""
+    times = ds.time.values
+    total = np.concatenate([[0.0], np.cumsum(np.nan_to_num(ds.signal.values))])
+    low, high = np.searchsorted(times, times - int(window)), np.searchsorted(times, times + int(window), side="right")
+    return ds.assign(signal=("time", total[high] - total[low]))
+
+
+@step(scope="granule")
+def less_first(ds: xr.Dataset, *, gain: Reference) -> xr.Dataset:
+    """Subtract the first signal of the granule, multiplied by the gain valid there."""
+    first = ds.signal.values[np.argmin(ds.time.values)] if ds.sizes["time"] else 0.0
+    return ds.assign(signal=ds.signal - first * float(gain["gain"]))
+
+
+def flag_odd(ds: xr.Dataset) -> xr.Dataset:
+    """Flag odd counts."""
+    return set_flag(ds, "odd", ds.counts % 2 == 1)
+
+
+def at_site(ds: xr.Dataset, *, site: Site, offset: float) -> xr.Dataset:
+    """Add the length of the name of the site."""
+    return ds.assign(signal=ds.signal + len(site.name) + offset)
+
+
+def raises(ds: xr.Dataset) -> xr.Dataset:
+    raise RuntimeError("this step always fails")
+
+
+def shortens(ds: xr.Dataset) -> xr.Dataset:
+    return ds.isel(time=slice(1, None))
+
+
+def drops_quality(ds: xr.Dataset) -> xr.Dataset:
+    return ds.drop_vars("quality")
+
+
+def drops_value(ds: xr.Dataset) -> xr.Dataset:
+    return ds.drop_vars("value")
+
+
+def mutates(ds: xr.Dataset) -> xr.Dataset:
+    ds["signal"].values[:] = 0
+    return ds
+
+
+def returns_nothing(ds: xr.Dataset) -> xr.Dataset:
+    return None
+
+
+def moves_time(ds: xr.Dataset) -> xr.Dataset:
+    return ds.assign_coords(time=ds.time + 10)
+
+
+@step(margin="3 s")
+def moves_time_too_far(ds: xr.Dataset) -> xr.Dataset:
+    return ds.assign_coords(time=ds.time + 5 * 10**9)
+
+
+def widens_quality(ds: xr.Dataset) -> xr.Dataset:
+    return ds.assign(quality=ds.quality.astype("u4") | 2**20)
+
+
+VALUE = Variable("value", ("time", "axis"), "f4", units="V", about="what the clock shows, and its opposite")
+NUMBER = Variable("number", ("time",), "i4", units="1", about="counts", uncertainty=False)
+
+instrument = Instrument(
+    name="toy-clock",
+    files="*.toy",
+    read=read,
+    steps=(
+        *(to_units, by_reference, set_clock, sum_near, less_first, flag_odd, at_site),
+        *(raises, shortens, drops_quality, drops_value, mutates, returns_nothing, moves_time, moves_time_too_far),
+        widens_quality,
+    ),
+    product=Product(VALUE, NUMBER, quality=("time",), flags=("odd",), about="a toy clock", axis=("up", "down")),
+)

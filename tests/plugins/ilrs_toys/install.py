@@ -1,0 +1,24 @@
+"""Write the metadata that makes a package on the path an installed distribution."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+TOYS = {
+    "ilrs_science.instruments": {
+        "toy-clock": "ilrs_toys.clock:instrument",
+        "toy-camera": "ilrs_toys.camera:instrument",
+    },
+    "ilrs_science.steps": {"negate": "ilrs_toys.negation:change_of_sign"},
+}
+
+
+def write_distribution(
+    folder: Path, name: str, entry_points: Mapping[str, Mapping[str, str]], version: str = "1.0"
+) -> None:
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    lines = []
+    for group, points in entry_points.items():
+        lines += [f"[{group}]", *(f"{point} = {target}" for point, target in points.items()), ""]
+    (info / "entry_points.txt").write_text("\n".join(lines))

@@ -310,7 +310,7 @@ def _apply(function: StepFunction, call: StepCall, ds: xr.Dataset, site: Site, p
         began = max(int(sample_times(ds).min(initial=part.span[1])), part.span[0])
         chosen = {name: ([r for r in several if r.start <= began] or several)[-1:] for name, several in chosen.items()}
     changes = sorted({one.start for several in chosen.values() for one in several[1:]})
-    if not changes:
+    if not changes or not ds.sizes["time"]:
         return _checked_call(function, ds, fixed | {name: one[0] if one else None for name, one in chosen.items()})
     times = sample_times(ds)
     pieces, positions = [], []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +29,8 @@ from ilrs_science.model.step import step_parameters
 if TYPE_CHECKING:
     from ilrs_science.testing import Report as ConformanceReport
 
-CONSOLE = Console(soft_wrap=True)
+# A pipe has no width: there, lines stay whole.
+CONSOLE = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 _ERRORS = Console(stderr=True, soft_wrap=True)
 
 USAGE = 2
@@ -165,7 +167,7 @@ def inventory(found: Inventory, written: Path | None) -> None:
     groups = sorted({(granule.instrument, granule.site) for granule in found.granules})
     for name, site in groups:
         own = [g for g in found.granules if (g.instrument, g.site) == (name, site)]
-        first, last = isot(min(g.start for g in own)), isot(max(g.stop for g in own) - 1)
+        first, last = (isot(t)[:19] + "Z" for t in (min(g.start for g in own), max(g.stop for g in own) - 1))
         count, size = sum(g.count for g in own), sum(g.size for g in own)
         table.add_row(name, site, str(len(own)), f"{count:,}", first, last, f"{size:,}")
     CONSOLE.print(table)

@@ -30,6 +30,7 @@ _SYNC = 0b11100010010
 _YEARS = range(1969, 1978)
 _KINDS = {1: "PSE", 2: "event", 3: "WTN", 4: "WTH"}
 _MILLISECOND = 10**6
+_YEAR = 366 * 86400 * 1000  # ms
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,8 @@ def _problem(station: int, year: int, frame: Any) -> tuple[str, int]:
         return "bad sync code", 0
     if year not in _YEARS:
         return f"year {year}", 0
+    if int(frame.msec_of_year) >= _YEAR:
+        return "time beyond the end of the year", 0
     time = int(np.datetime64(f"{year}-01-01", "ns").astype(np.int64)) + int(frame.msec_of_year) * _MILLISECOND
     operating = _operating(station, time // (86400 * 10**9))
     return ("" if operating else "at a time when the station did not operate"), time

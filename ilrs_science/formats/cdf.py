@@ -12,13 +12,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ilrs_science.errors import FormatError, IlrsError
+from ilrs_science.errors import FormatError
 from ilrs_science.geometry.time import SECOND, convert
 
 _MILLISECOND = 10**6
 _YEAR_ZERO = 62_167_219_200  # seconds from 0000-01-01 to 1970-01-01, proleptic Gregorian
 _J2000 = 946_728_000 * SECOND  # 2000-01-01T12:00:00 since 1970-01-01T00:00:00 of the same scale, ns
 _TT_LESS_TAI = 32_184_000_000  # ns, by definition
+_1972 = 2 * 365 * 86400  # s since 1970
 _LATEST = 9_000_000_000  # s since 1970 that int64 nanoseconds hold (year 2255)
 
 _EPOCHS = ("CDF_EPOCH", "CDF_EPOCH16", "CDF_TIME_TT2000")
@@ -80,6 +81,37 @@ def read_cdf(path: Path, *, variables: Sequence[str] | None = None, epoch: str |
         raise FormatError(f"{path}: damaged CDF ({type(error).__name__}: {error})") from error
 
 
+def to_tai(values: NDArray[Any], kind: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return times of a CDF as TAI, and which of them are known.
+
+    Parameters
+    ----------
+    values
+        `CDF_EPOCH`: float64 ms since the year 0, UTC; `CDF_EPOCH16`: complex128, s since the year 0 and ps, UTC;
+        `CDF_TIME_TT2000`: int64 ns since J2000, TT. Any shape.
+    kind
+        Which of these.
+
+    Returns
+    -------
+    int64 TAI ns of the same shape, and false where the value is a fill value, or a UTC before 1972, from where on UTC
+    is a whole number of seconds off TAI, or after 2255; such times mean nothing.
+    """
+    if kind == "CDF_TIME_TT2000":
+        known = np.abs(values.astype("f8")) < _LATEST * SECOND - _J2000
+        return np.where(known, values, 0) + _J2000 - _TT_LESS_TAI, known
+    if kind == "CDF_EPOCH":
+        with np.errstate(invalid="ignore"):  # infinite and no numbers: not known
+            seconds, rest = np.divmod(values.astype("f8"), 1000.0)
+        nanoseconds = np.rint(rest * _MILLISECOND)
+    else:
+        seconds, nanoseconds = values.real, np.rint(values.imag / 1000.0)
+    seconds = seconds - _YEAR_ZERO
+    known = (seconds >= _1972) & (seconds < _LATEST) & (nanoseconds >= 0) & (nanoseconds <= SECOND)
+    utc = np.where(known, seconds, _1972).astype(np.int64) * SECOND + np.where(known, nanoseconds, 0).astype(np.int64)
+    return convert(utc, "utc", "tai"), known
+
+
 def _dataset(cdf: Any, path: Path, size: int, variables: Sequence[str] | None, epoch: str | None) -> xr.Dataset:
     names = [*cdf.cdf_info().zVariables, *cdf.cdf_info().rVariables]
     for name in [*(variables or ()), *([epoch] if epoch else [])]:
@@ -125,29 +157,13 @@ def _values(cdf: Any, name: str, path: Path, size: int) -> NDArray[Any]:
 
 
 def _times(cdf: Any, name: str, path: Path, size: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return times in TAI ns, and which of them are known."""
     kind = str(cdf.varinq(name).Data_Type_Description)
     if kind not in _EPOCHS:
         raise FormatError(f"{path}: its time variable {name} is of type {kind}; expected {', '.join(_EPOCHS)}")
     values = _values(cdf, name, path, size)
     if values.ndim != 1:
         raise FormatError(f"{path}: its time variable {name} has the shape {values.shape}; expected one dimension")
-    if kind == "CDF_TIME_TT2000":
-        known = np.abs(values.astype("f8")) < _LATEST * SECOND
-        return np.where(known, values, 0) + _J2000 - _TT_LESS_TAI, known
-    if kind == "CDF_EPOCH":
-        seconds, rest = np.divmod(values.astype("f8"), 1000.0)
-        nanoseconds = np.rint(rest * _MILLISECOND)
-    else:
-        seconds, nanoseconds = values.real, np.rint(values.imag / 1000.0)  # the second half counts picoseconds
-    seconds = seconds - _YEAR_ZERO
-    # From 1972 on UTC is a whole number of seconds off TAI; fill values lie in the year 9999 or before the year 0.
-    known = (seconds >= 2 * 365 * 86400) & (seconds < _LATEST) & (nanoseconds >= 0) & (nanoseconds <= SECOND)
-    utc = np.where(known, seconds, 10**9).astype(np.int64) * SECOND + np.where(known, nanoseconds, 0).astype(np.int64)
-    try:
-        return convert(utc, "utc", "tai"), known
-    except IlrsError as error:
-        raise FormatError(f"{path}: {name}: {error}") from error
+    return to_tai(values, kind)
 
 
 def _with_nan(values: NDArray[Any], fill: Any) -> NDArray[Any]:

@@ -110,8 +110,8 @@ def flag_moon(ds: xr.Dataset, *, limb: Reference | None = None, margin: float = 
         How far beyond the limb, pixels.
     """
     entries = {} if limb is None else {int(time): number for number, time in enumerate(limb["time"].values)}
-    chosen = [entries.get(int(time), -1) for time in ds.time.values]
-    known = xr.DataArray([number >= 0 for number in chosen], dims="time")
+    chosen = np.array([entries.get(int(time), -1) for time in ds.time.values], np.intp)
+    known = xr.DataArray(chosen >= 0, dims="time")
     ds = set_flag(ds, "no_reference", ~known)
     if limb is None or not known.any():
         return ds

@@ -59,7 +59,7 @@ def simulate(  # noqa: PLR0913 - what an observation is
     folder
         Made if it is not there.
     frames
-        How many.
+        How many, at least one.
     shape
         Rows and columns.
     start
@@ -74,7 +74,7 @@ def simulate(  # noqa: PLR0913 - what an observation is
     exposure = np.resize(np.array(EXPOSURES), frames)
     times = parse_utc(start) + _CADENCE * np.arange(frames, dtype=np.int64)
     limb = _limb(frames, shape)
-    moon = np.stack([_inside(shape, *circle) for circle in limb]) if frames else np.zeros((0, *shape), bool)
+    moon = np.stack([_inside(shape, *circle) for circle in limb])
     saturated = np.zeros((frames, *shape), bool)
     (folder / "raw").mkdir(parents=True, exist_ok=True)
     files = []

@@ -76,7 +76,8 @@ class Block:
         The sums run in float64 over the samples of one slot alone, in order of time, so a result does not depend on how
         the axis was cut. A slot without an unflagged sample is NaN and carries every flag of its samples.
         """
-        quality = self._values(samples, "quality")[order]
+        primary = self._values(samples, self.product.declared[0].name)
+        quality = self._with_missing(self._values(samples, "quality"), primary)[order]
         good = quality == 0
         any_good = np.logical_or.reduceat(good, opens)
         self.arrays["quality"][slots] = np.where(any_good, 0, np.bitwise_or.reduceat(quality, opens))
@@ -97,15 +98,18 @@ class Block:
 
     def _flag_not_a_number(self, slots: Times) -> None:
         """Flag as missing every value that is not a number, whatever the steps said."""
-        primary = self.product.declared[0]
-        values = self.arrays[primary.name][slots]
-        if values.dtype.kind != "f" or not len(slots):
-            return
+        quality = self.arrays["quality"]
+        quality[slots] = self._with_missing(quality[slots], self.arrays[self.product.declared[0].name][slots])
+
+    def _with_missing(self, quality: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
+        """Return flags with `missing` raised where the primary variable is not a number."""
+        dims = self.product.declared[0].dims
+        if values.dtype.kind != "f":
+            return quality
         bad = np.isnan(values)
-        extra = tuple(i for i, name in enumerate(primary.dims) if name not in self._dims("quality"))
+        extra = tuple(i for i, name in enumerate(dims) if name not in self._dims("quality"))
         bad = bad.any(axis=extra) if extra else bad
-        if bad.any() and bad.ndim == self.arrays["quality"].ndim:
-            self.arrays["quality"][slots] |= np.where(bad, MISSING, 0).astype(np.uint16)
+        return quality | np.where(bad, MISSING, 0).astype(np.uint16) if bad.ndim == quality.ndim else quality
 
     def _names(self) -> list[str]:
         return [*(variable.name for variable in self.product.values), "quality"]

@@ -17,7 +17,7 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -136,7 +136,9 @@ def run(
     report = _report(made, found, len(kept), time.perf_counter() - began)
     if not report.failed:
         check_counts(made, found)
-    cube.update_attributes(made.pipeline.output, _summary(report))
+    # A full disk is often why parts failed; the cube then goes on saying that it is unfinished.
+    with suppress(OSError) if report.failed else nullcontext():
+        cube.update_attributes(made.pipeline.output, _summary(report))
     return report
 
 

@@ -77,11 +77,15 @@ class Part:
             del content[key]
         for granule in content["granules"]:
             del granule["url"]
+        earliest = min([self.axis.start - self.margin, *(granule.start for granule in self.granules)])
         for step in content["steps"]:
             for by_site in step["references"].values():
                 for references in by_site.values():
                     for reference in references:
-                        del reference["url"]
+                        # Of its validity only what changes this part: when it begins to be the one.
+                        reference["start"] = max(reference["start"], earliest)
+                        for key in ("url", "stop", "published", "source"):
+                            del reference[key]
         return digest(content)
 
     def as_json(self) -> dict[str, Any]:

@@ -1,0 +1,415 @@
+"""Runs: executors, resuming after kill -9, what is done again and what is not, and disks that fill up."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xarray as xr
+from ilrs_toys import raw
+from ilrs_toys.campaign import START, Campaign, assert_same_bytes, shard_files, values
+
+import ilrs_science as ilrs
+from ilrs_science.engine.run import check_counts
+from ilrs_science.errors import ClusterError, CountError, IlrsError
+from ilrs_science.geometry.time import isot
+from ilrs_science.model.part import Counts
+from ilrs_science.store import records
+
+pytestmark = pytest.mark.usefixtures("toys")
+
+STEPS = ["by_reference", {"set_clock": {"limit": "3 s"}}, {"sum_near": {"window": "2 s"}}, "to_units"]
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Campaign:
+    """Return 24 s at two sites: overlaps, gaps, duplicates, bad records, samples outside, time going backwards."""
+    made = Campaign(tmp_path)
+    made.write("a0.toy", "a", range(-3, 13))
+    made.write("a1.toy", "a", [*range(20, 10, -1), *range(21, 30)], [raw.BAD_RECORD] + [raw.GOOD] * 18)
+    made.write("b0.toy", "bb", [n / 4 for n in range(100) if n % 7])
+    made.write("b1.toy", "bb", [5, 5, 6, 6])
+    made.refer("gain", -100, 7, 2)
+    made.refer("gain", 7, 100, 3)
+    for site, offset in (("a", 10**9), ("bb", -(10**9))):
+        made.refer("clock", -100, 10, offset, site=site)
+        made.refer("clock", 10, 100, -offset, site=site)
+    return made
+
+
+@pytest.fixture
+def straight(campaign: Campaign) -> Path:
+    """Return the cube of an undisturbed serial run."""
+    report = ilrs.run(campaign.pipeline(output="straight.zarr", steps=STEPS), executor="serial")
+    assert report.exit_code == 0
+    return campaign.folder / "straight.zarr"
+
+
+def done(cube: Path) -> set[int]:
+    return {number for number, record in records.load_all(str(cube)).items() if record.status == "done"}
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+def test_every_executor_gives_the_bytes_of_the_serial_one(campaign: Campaign, straight: Path, executor: Any) -> None:
+    report = ilrs.run(campaign.pipeline(output="other.zarr", steps=STEPS), executor=executor, workers=2)
+    assert report.parts == 12
+    assert_same_bytes(straight, campaign.folder / "other.zarr")
+
+
+def test_two_runs_of_one_pipeline_give_the_same_bytes_of_everything(campaign: Campaign, straight: Path) -> None:
+    first = shard_files(straight)
+    straight.rename(campaign.folder / "first.zarr")
+    ilrs.run(campaign.pipeline(output="straight.zarr", steps=STEPS), executor="threads", workers=3)
+    assert shard_files(straight) == first
+
+
+def test_the_order_of_raw_patterns_and_inventories_does_not_matter(campaign: Campaign, straight: Path) -> None:
+    found = ilrs.inventory([str(campaign.folder / "raw" / "*.toy")], instruments=["toy-clock"])
+    (campaign.folder / "inventory.json").write_text(json.dumps(found.as_json()))
+    for name, patterns in {
+        "listed": [str(campaign.folder / "inventory.json")],
+        "turned": [str(campaign.folder / "raw" / f"{part}*.toy") for part in ("b", "a")],
+    }.items():
+        ilrs.run(campaign.pipeline(output=name, steps=STEPS, raw=patterns), executor="serial")
+        assert_same_bytes(straight, campaign.folder / name)
+
+
+def test_a_second_run_does_nothing_and_says_so(campaign: Campaign, straight: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in straight.rglob("*") if path.is_file()}
+    seen: list[int] = []
+    report = ilrs.run(
+        campaign.pipeline(output="straight.zarr", steps=STEPS), progress=lambda record, n, of: seen.append(record.part)
+    )
+    assert (report.skipped, report.did_nothing, seen) == (12, True, [])
+    after = {path: path.stat().st_mtime_ns for path in straight.rglob("*") if path.is_file()}
+    assert {path.name for path in after if after[path] != before.get(path)} <= {"plan.json"}
+
+
+KILLED = """
+import json, sys
+import ilrs_science as ilrs
+if __name__ == "__main__":
+    ilrs.run(json.loads(sys.argv[1]), executor=sys.argv[2], workers=2)
+"""
+
+
+def kill_when(cube: Path, files: int, pipeline: dict[str, Any], executor: str, script: Path) -> int:
+    """Run a pipeline in a process of its own and kill it once its cube has so many files; return its exit status."""
+    process = subprocess.Popen([sys.executable, str(script), json.dumps(pipeline), executor], start_new_session=True)
+    while process.poll() is None and sum(1 for path in cube.rglob("*") if path.is_file()) < files:
+        time.sleep(0.0005)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()
+
+
+def test_a_killed_run_resumed_equals_an_undisturbed_run(campaign: Campaign, straight: Path) -> None:
+    script = campaign.folder / "killed.py"
+    script.write_text(KILLED)
+    pipeline, cube = campaign.pipeline(output="killed.zarr", steps=STEPS), campaign.folder / "killed.zarr"
+    # In the middle of the creation of the cube, just after it, and three times in the middle of the parts.
+    ends = [kill_when(cube, files, pipeline, "threads", script) for files in (1, 9, 28, 45, 70, 95)]
+    assert ends.count(-signal.SIGKILL) >= 4
+    kept = done(cube)
+    report = ilrs.run(pipeline, executor="serial")
+    assert report.skipped == len(kept)
+    assert report.exit_code == 0
+    assert_same_bytes(straight, cube)
+    assert report.counts == ilrs.run(campaign.pipeline(output="straight.zarr", steps=STEPS)).counts
+
+
+def test_a_killed_creation_of_another_cube_leaves_nothing_behind(campaign: Campaign, straight: Path) -> None:
+    script = campaign.folder / "killed.py"
+    script.write_text(KILLED)
+    cube = campaign.folder / "killed.zarr"
+    campaign.write("0.frames", "a", range(9))
+    other = campaign.exposures(output="killed.zarr")
+    kill_when(cube, 16, other, "serial", script)
+    attributes = json.loads((cube / "zarr.json").read_text())["attributes"]
+    if "ilrs_creating" not in attributes:
+        pytest.skip("the other cube was finished before it could be killed")
+    ilrs.run(campaign.pipeline(output="killed.zarr", steps=STEPS), executor="serial")
+    assert_same_bytes(straight, cube)
+
+
+def test_a_run_stopped_by_its_caller_keeps_what_is_done(campaign: Campaign, straight: Path) -> None:
+    def stop(record: Any, number: int, of: int) -> None:
+        if number == 5:
+            raise KeyboardInterrupt
+
+    pipeline = campaign.pipeline(output="stopped.zarr", steps=STEPS)
+    with pytest.raises(KeyboardInterrupt):
+        ilrs.run(pipeline, executor="threads", workers=2, progress=stop)
+    kept = done(campaign.folder / "stopped.zarr")
+    assert 5 <= len(kept) < 12
+    assert values(campaign.folder / "stopped.zarr").attrs["status"] == "unfinished: 12 of 12 parts to do"
+    assert ilrs.run(pipeline).skipped == len(kept)
+    assert_same_bytes(straight, campaign.folder / "stopped.zarr")
+
+
+def rerun(campaign: Campaign, **changes: Any) -> set[int]:
+    """Run again and return the numbers of the parts that were done again; the cube must equal one made afresh."""
+    seen: set[int] = set()
+    pipeline = campaign.pipeline(**({"output": "straight.zarr", "steps": STEPS} | changes))
+    report = ilrs.run(pipeline, executor="serial", progress=lambda record, n, of: seen.add(record.part))
+    assert not report.failed
+    fresh = f"fresh-{len(list(campaign.folder.glob('fresh-*')))}.zarr"
+    ilrs.run(pipeline | {"output": str(campaign.folder / fresh)}, executor="serial")
+    assert_same_bytes(campaign.folder / "straight.zarr", campaign.folder / fresh)
+    return seen
+
+
+def test_changed_bytes_of_an_input_redo_the_parts_that_read_it_and_no_other(campaign: Campaign, straight: Path) -> None:
+    campaign.write("b1.toy", "bb", [5, 6, 7])
+    plan = ilrs.plan(campaign.pipeline(output="straight.zarr", steps=STEPS))
+    reading = {part.number for part in plan.parts if any(g.url.endswith("b1.toy") for g in part.granules)}
+    assert rerun(campaign) == reading
+    assert 0 < len(reading) < 6
+
+
+def test_a_changed_parameter_redoes_every_part_and_its_return_does_so_again(campaign: Campaign, straight: Path) -> None:
+    before = shard_files(straight)
+    changed = [*STEPS[:-1], {"to_units": {"factor": 5.0}}]
+    assert rerun(campaign, steps=changed) == set(range(12))
+    assert rerun(campaign) == set(range(12))
+    assert shard_files(straight) == before
+
+
+def test_a_changed_reference_redoes_the_parts_it_is_valid_in(campaign: Campaign, straight: Path) -> None:
+    campaign.references[1:2] = []
+    campaign.refer("gain", 7, 19, 3)
+    campaign.refer("gain", 19, 100, 4)
+    again = rerun(campaign)
+    # Margins: a clock of 3 s and a sum of 2 s; with parts of 4 s that is from slot 14 on.
+    assert again == {3, 4, 5, 9, 10, 11}
+
+
+def test_moved_raw_files_redo_nothing(campaign: Campaign, straight: Path) -> None:
+    (campaign.folder / "raw").rename(campaign.folder / "moved")
+    pipeline = campaign.pipeline(output="straight.zarr", steps=STEPS, raw=str(campaign.folder / "moved" / "*.toy"))
+    report = ilrs.run(pipeline)
+    assert report.did_nothing
+    assert report.counts.add_up
+
+
+def test_another_cut_of_parts_over_changed_parameters_never_revives_an_old_record(
+    campaign: Campaign, straight: Path
+) -> None:
+    before = shard_files(straight)
+    wide = {"chunk": 2, "shard": 4, "part": 2}
+    changed = [*STEPS[:-1], {"to_units": {"factor": 5.0}}]
+    ilrs.run(campaign.pipeline(output="straight.zarr", steps=changed, layout=wide), executor="serial")
+    assert rerun(campaign) == set(range(12))
+    assert shard_files(straight) == before
+
+
+def test_a_run_killed_between_shards_and_record_never_revives_an_old_record(campaign: Campaign, straight: Path) -> None:
+    before = shard_files(straight)
+    changed = campaign.pipeline(output="straight.zarr", steps=[*STEPS[:-1], {"to_units": {"factor": 5.0}}])
+
+    def stop(record: Any, number: int, of: int) -> None:
+        # The shards of a part are there, its record is not: the moment in which kill -9 hurts most.
+        records.discard(str(straight), [record.part])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ilrs.run(changed, executor="serial", progress=stop)
+    assert 0 in rerun(campaign)
+    assert shard_files(straight) == before
+
+
+PLUGIN = """
+import numpy as np
+import xarray as xr
+from ilrs_science import Instrument, Product, Variable
+from ilrs_toys.raw import read
+{imports}
+
+def double(ds: xr.Dataset) -> xr.Dataset:
+    return ds.assign(v=(ds.signal * {factor}).astype("f4"), v_uncertainty=xr.zeros_like(ds.signal, dtype="f4"))
+
+PRODUCT = Product(Variable("v", ("time",), "f4", "1"))
+instrument = Instrument("toy-edited", files="*.toy", read=read, steps=(double,), product=PRODUCT)
+"""
+
+
+@pytest.mark.parametrize("package", ["edited", "space_agency/edited"], ids=["package", "in a namespace"])
+def test_a_changed_plugin_source_redoes_every_part(tmp_path: Path, package: str) -> None:
+    campaign = Campaign(tmp_path)
+    campaign.write("a.toy", "a", range(8))
+    campaign.write("b.toy", "bb", range(8))
+    (tmp_path / "site" / package).mkdir(parents=True)
+    from ilrs_toys.install import write_distribution  # noqa: PLC0415
+
+    module = package.replace("/", ".")
+    points = {"ilrs_science.instruments": {"toy-edited": f"{module}.plugin:instrument"}}
+    write_distribution(tmp_path / "site", "toy-edited", points)
+    (tmp_path / "site" / package / "__init__.py").write_text("")
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import json, sys\nimport ilrs_science as ilrs\n"
+        "print(ilrs.run(json.loads(sys.argv[1]), executor='serial').skipped)\n"
+    )
+    pipeline = campaign.pipeline(8, instrument="toy-edited", steps=None)
+    skipped = []
+    path = os.pathsep.join([str(tmp_path / "site"), os.environ["PYTHONPATH"]])
+    for factor, imports in ((2, ""), (2, ""), (3, ""), (3, f"import {module}.table")):
+        if imports:
+            (tmp_path / "site" / package / "table.py").write_text("")
+        text = PLUGIN.format(factor=factor, imports=imports)
+        (tmp_path / "site" / package / "plugin.py").write_text(text)
+        command = [sys.executable, "-B", str(script), json.dumps(pipeline)]
+        out = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=True)
+        skipped.append(int(out.stdout))
+    assert skipped == [0, 4, 0, 0]
+    assert values(tmp_path / "cube.zarr").v.sel(site="a").to_numpy()[0] == 3 * raw.counts_at(START, "a")
+
+
+def test_counts_name_every_sample_of_a_campaign_with_every_flaw(campaign: Campaign) -> None:
+    campaign.write("b2.toy", "bb", [5, 6, 7])
+    campaign.write("b3.toy", "bb", [5, 6, 7])
+    campaign.write("c.toy", "elsewhere", range(9))
+    campaign.write("late.toy", "a", [500, 501])
+    plan = ilrs.plan(campaign.pipeline(steps=["to_units"]))
+    report = ilrs.run(plan, executor="serial")
+    assert len(plan.duplicates) == 1
+    assert {Path(granule.url).name for granule in plan.outside} == {"c.toy", "late.toy"}
+    files = {"a0.toy": 16, "a1.toy": 19, "b0.toy": 85, "b1.toy": 4, "b2.toy": 3, "b3.toy": 3}
+    assert report.counts.read == sum(files.values())
+    # b2 or b3, whichever is read, has the one sample that the others lack, at 7 s.
+    placed = {
+        "a0.toy": 13,
+        "a1.toy": 10,
+        "b0.toy": 23,
+        ({"b2.toy", "b3.toy"} - {Path(plan.duplicates[0].url).name}).pop(): 1,
+    }
+    by_file: dict[str, Counts] = {}
+    for record in records.load_all(str(campaign.folder / "cube.zarr")).values():
+        for outcome in record.outcomes:
+            name = Path(outcome.url).name
+            by_file[name] = by_file.get(name, Counts()) + outcome.counts
+    read_once = {Path(plan.duplicates[0].url).name}
+    assert {name: counts.read for name, counts in by_file.items()} == {
+        n: c for n, c in files.items() if n not in read_once
+    }
+    assert {name: counts.placed for name, counts in by_file.items() if counts.placed} == placed
+    assert report.reasons["wrong word"] == 1
+    assert report.reasons["outside the axis"] == 3 + 6 + 3
+    assert report.counts.duplicate == 2 + 4 + 2 + 3
+    assert report.reasons["another sample is in its slot"] == 85 - 23 - 3
+    assert report.counts.add_up
+
+
+@pytest.mark.parametrize("change", ["read", "placed", "outcome gone", "other file"])
+def test_a_tampered_record_is_found_out(campaign: Campaign, straight: Path, change: str) -> None:
+    plan = ilrs.plan(campaign.pipeline(output="straight.zarr", steps=STEPS))
+    found = records.load_all(str(straight))
+    check_counts(plan, found)
+    record = found[1]
+    first, *rest = record.outcomes
+    counts = first.counts
+    tampered = {
+        "read": [replace(first, counts=replace(counts, read=counts.read + 1, placed=counts.placed + 1)), *rest],
+        "placed": [replace(first, counts=replace(counts, placed=counts.placed + 1)), *rest],
+        "outcome gone": [one for one in record.outcomes if one.counts.read == 0],
+        "other file": [replace(first, sha256="0" * 64), *rest],
+    }[change]
+    with pytest.raises(CountError, match="please report this"):
+        check_counts(plan, found | {1: replace(record, outcomes=tuple(tampered))})
+
+
+def test_a_torn_record_is_no_record(campaign: Campaign, straight: Path) -> None:
+    (straight / "records" / "00000003.json").write_text('{"part": 3, "dig')
+    assert rerun(campaign) == {3}
+
+
+def test_memory_urls_work_for_raw_files_and_cube(campaign: Campaign, straight: Path) -> None:
+    import fsspec  # noqa: PLC0415
+
+    memory = fsspec.filesystem("memory")
+    for path in (campaign.folder / "raw").glob("*.toy"):
+        memory.pipe_file(f"/raw-of-{campaign.folder.name}/{path.name}", path.read_bytes())
+    for executor in ("serial", "threads"):
+        url = f"memory://{campaign.folder.name}-{executor}.zarr"
+        pipeline = campaign.pipeline(output=url, steps=STEPS, raw=f"memory://raw-of-{campaign.folder.name}/*.toy")
+        assert ilrs.run(pipeline, executor=executor).exit_code == 0
+        assert ilrs.run(pipeline, executor=executor).did_nothing
+        with xr.open_zarr(url, chunks=None) as cube:
+            assert cube.drop_attrs().equals(values(straight).drop_attrs())
+
+
+def test_an_unknown_executor_is_named_and_nothing_is_written(campaign: Campaign) -> None:
+    with pytest.raises(IlrsError, match="no executor 'magic'; it is serial, threads or processes"):
+        ilrs.run(campaign.pipeline(steps=STEPS), executor="magic")
+    assert not (campaign.folder / "cube.zarr").exists()
+
+
+def test_a_worker_process_that_dies_is_an_error_that_says_what_to_do(campaign: Campaign, straight: Path) -> None:
+    campaign.write("killer.toy", "a", [40], [raw.GOOD])
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+
+    def kill_a_worker(record: Any, number: int, of: int) -> None:
+        if number == 1:
+            os.kill(int(record.worker.rpartition(":")[2]), signal.SIGKILL)
+
+    pipeline = campaign.pipeline(output="dying.zarr", steps=STEPS)
+    with pytest.raises(ClusterError, match=r"a worker process died .*; run again to go on"):
+        ilrs.run(pipeline, executor="processes", workers=1, progress=kill_a_worker)
+    assert ilrs.run(pipeline, executor="serial").skipped >= 1
+    assert_same_bytes(straight, campaign.folder / "dying.zarr")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of 400 kB, or skip loudly."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no small disk could be mounted, so a full disk was not tested: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_fails_parts_with_the_reason_and_room_lets_the_run_go_on(
+    campaign: Campaign, straight: Path, small_disk: Path
+) -> None:
+    pipeline = campaign.pipeline(output=str(small_disk / "cube.zarr"), steps=STEPS)
+    ilrs.run(ilrs.plan(pipeline | {"layout": {"chunk": 2, "shard": 4}}), executor="serial", workers=1)
+    subprocess.run(["rm", "-r", str(small_disk / "cube.zarr")], check=True)
+    ballast = small_disk / "ballast"
+
+    def fill_the_disk(record: Any, number: int, of: int) -> None:
+        if number == 4:
+            with pytest.raises(OSError, match="No space left"), ballast.open("wb", buffering=0) as file:  # noqa: PT012
+                while True:
+                    file.write(bytes(1024))
+
+    report = ilrs.run(pipeline, executor="serial", progress=fill_the_disk)
+    assert report.exit_code == 1
+    assert report.failed
+    assert all("No space left" in record.reason for record in report.failed)
+    ballast.unlink()
+    again = ilrs.run(pipeline, executor="serial")
+    assert (again.exit_code, again.skipped) == (0, 12 - len(report.failed))
+    assert_same_bytes(straight, small_disk / "cube.zarr")
+
+
+def test_a_span_is_given_in_utc_and_counts_leap_seconds(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path)
+    leap = ilrs.geometry.time.parse_utc("2016-12-31T23:59:58Z")
+    raw.write(tmp_path / "raw" / "a.toy", "a", [leap + n * 10**9 for n in range(5)])
+    time_span = {"start": "2016-12-31T23:59:58Z", "stop": "2017-01-01T00:00:02Z", "step": "1 s"}
+    report = ilrs.run(campaign.pipeline(time=time_span, sites=["a"]), executor="serial")
+    assert report.counts.placed == 5
+    assert values(tmp_path / "cube.zarr").sizes["time"] == 5
+    assert isot(leap + 2 * 10**9) == "2016-12-31T23:59:60Z"

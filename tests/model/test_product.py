@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+from ilrs_science import Product, Variable
+from ilrs_science.model.quality import COMMON_FLAGS, flag_table
+
+B = Variable("b", ("time", "axis"), "f4", units="nT")
+PRODUCT = Product(B, quality=("time",), axis=("x", "y"))
+
+
+def block(**changes: object) -> xr.Dataset:
+    right = {
+        "b": (("time", "axis"), np.zeros((3, 2), "f4")),
+        "b_uncertainty": (("time", "axis"), np.zeros((3, 2), "f4")),
+        "quality": ("time", np.zeros(3, "u2")),
+    }
+    return xr.Dataset({name: value for name, value in (right | changes).items() if value is not None})
+
+
+def test_a_right_block_has_no_fault() -> None:
+    assert PRODUCT.check(block()) == []
+
+
+def test_every_fault_of_a_block_is_listed_at_once_with_found_and_expected() -> None:
+    wrong = block(
+        b=(("time", "axis"), np.zeros((3, 3), "f8")), b_uncertainty=None, quality=("time", np.zeros(3, "i8"))
+    ).rename()
+    faults = {fault.path: fault for fault in PRODUCT.check(wrong)}
+    assert set(faults) == {"b.sizes", "b.dtype", "b_uncertainty", "quality.dtype"}
+    assert str(faults["b.sizes"]) == "b.sizes: found {'axis': 3}; expected {'axis': 2}"
+    assert "float64" in faults["b.dtype"].found
+    assert "float32" in faults["b.dtype"].allowed
+
+
+@pytest.mark.parametrize(
+    "quality", [("time", np.zeros(3, "u4")), ((), np.uint16(0)), (("time", "axis"), np.zeros((3, 2), "u2")), None]
+)
+def test_flags_of_another_shape_or_width_are_a_fault(quality: object) -> None:
+    assert [fault.path.partition(".")[0] for fault in PRODUCT.check(block(quality=quality))] == ["quality"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "more", "words"),
+    [
+        ((), {}, "at least one variable"),
+        ((Variable("b", ("axis", "time"), "f4", "nT"),), {"axis": 2}, "first dimension is time"),
+        ((B,), {}, "'axis' has no size"),
+        ((B, B), {"axis": 2}, "declared twice"),
+        ((Variable("quality", ("time",), "f4", "1"),), {}, "declared twice"),
+        ((Variable("name", ("time",), "U3", "1"),), {}, "float or integer"),
+        ((B,), {"axis": 2, "quality": ("time", "pixel")}, "'pixel' has no size"),
+        ((B,), {"axis": 2, "flags": ("missing",)}, "new one-word names"),
+        ((B,), {"axis": 2, "flags": ("two words",)}, "new one-word names"),
+        ((B,), {"axis": 2, "flags": tuple(f"f{n}" for n in range(9))}, "at most 8"),
+    ],
+)
+def test_a_wrong_declaration_is_refused_with_its_reason(variables: tuple, more: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Product(*variables, **more)
+
+
+def test_low_bits_mean_the_same_in_every_product() -> None:
+    assert list(flag_table(("mine",)).items())[:8] == [(name, 1 << bit) for bit, name in enumerate(COMMON_FLAGS)]
+    assert flag_table(("mine",))["mine"] == 256

@@ -25,6 +25,7 @@ from ilrs_science.engine.calls import call_parameters
 from ilrs_science.engine.place import Block
 from ilrs_science.errors import FormatError, IlrsError, PluginError, ProductError, StepError
 from ilrs_science.model.axis import RegularAxis, Times
+from ilrs_science.model.duration import Duration
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Counts, Outcome, Part, Record, StepCall
@@ -288,8 +289,9 @@ def _run_steps(  # noqa: PLR0913, PLR0917 - the whole context of a chain
         after = sample_times(ds)
         moved = np.abs(after - before)
         if (moved > call.margin).any():
+            furthest = Duration(int(moved.max()))
             raise StepError(
-                f"step {call.name} moved samples by {moved.max()} ns, its declared margin is {call.margin} ns"
+                f"step {call.name} moved samples by {furthest}, its declared margin is {Duration(call.margin)}"
             )
         if moved.any() and (after[1:] < after[:-1]).any():
             again = np.argsort(after, kind="stable")

@@ -1,0 +1,243 @@
+"""One part alone: bad granules, bad steps, references that change, and the memory of it all."""
+
+import pickle
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ilrs_toys import clock, raw
+from ilrs_toys.campaign import SECOND, START, Campaign, equal, values
+
+import ilrs_science as ilrs
+from ilrs_science import registry
+from ilrs_science.engine.run import Report
+from ilrs_science.engine.worker import reduce, reduce_json
+from ilrs_science.model.part import Part
+
+pytestmark = pytest.mark.usefixtures("toys")
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Campaign:
+    return Campaign(tmp_path)
+
+
+def run(campaign: Campaign, **changes: Any) -> Report:
+    return ilrs.run(campaign.pipeline(**({"sites": ["a"], "output": "cube.zarr"} | changes)), executor="serial")
+
+
+def truth(second: float, site: str = "a") -> int:
+    return int(raw.counts_at(np.array(START + round(second * SECOND)), site))
+
+
+def test_a_granule_that_breaks_a_step_spoils_only_its_own_samples(campaign: Campaign) -> None:
+    campaign.write("good.toy", "a", [0, 2, 4, 6])
+    bad = campaign.write("bad.toy", "a", [1, 3, 5, 7], [raw.GOOD, raw.BREAKS_STEPS, raw.GOOD, raw.GOOD])
+    report = run(campaign, count=8, layout={"chunk": 8, "shard": 8})
+    cube = values(campaign.folder / "cube.zarr").sel(site="a")
+    assert cube.quality.to_numpy().tolist() == [0, 1] * 4
+    assert cube.number.to_numpy()[::2].tolist() == [truth(s) for s in (0, 2, 4, 6)]
+    assert report.rejected == {bad: "ValueError: a sample breaks this step"}
+    assert (report.counts.read, report.counts.placed, report.counts.rejected) == (8, 4, 4)
+    assert report.exit_code == 3
+
+
+def test_a_bad_granule_takes_no_duplicates_of_a_good_one_with_it(campaign: Campaign) -> None:
+    campaign.write("bad.toy", "a", [-1, 0, 1, 3], [raw.GOOD, raw.GOOD, raw.GOOD, raw.BREAKS_STEPS])
+    campaign.write("good.toy", "a", [0, 1, 2])
+    report = run(campaign, count=4)
+    assert values(campaign.folder / "cube.zarr").quality.to_numpy().tolist() == [[0, 0, 0, 1]]
+    assert (report.counts.placed, report.counts.rejected, report.counts.duplicate) == (3, 4, 0)
+
+
+def test_a_bad_frame_at_one_site_leaves_the_frames_of_other_sites_in_its_part(campaign: Campaign) -> None:
+    campaign.write("0.frames", "a", [0], [raw.BREAKS_STEPS])
+    campaign.write("1.frames", "bb", [0, 1])
+    report = ilrs.run(campaign.exposures(layout={"chunk": 1, "shard": 8}), executor="serial")
+    assert report.failed == ()
+    assert values(campaign.folder / "frames.zarr").quality.to_numpy().any(axis=(1, 2)).tolist() == [True, False, False]
+    assert list(report.rejected.values()) == ["ValueError: a frame breaks this step"]
+
+
+def test_a_step_that_fails_on_every_granule_fails_the_part(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", range(4))
+    campaign.write("1.toy", "a", range(4, 8))
+    report = run(campaign, count=8, steps=["raises", "to_units"], layout={"chunk": 8, "shard": 8})
+    assert [record.reason for record in report.failed] == ["RuntimeError: this step always fails (in a step at a)"]
+    assert report.exit_code == 1
+    assert values(campaign.folder / "cube.zarr").quality.to_numpy().all()
+
+
+@pytest.mark.parametrize(
+    ("steps", "reason"),
+    [
+        (["to_units", "shortens"], "step shortens returned 3 samples along time; expected 4"),
+        (["to_units", "drops_quality"], "step drops_quality dropped quality"),
+        (["to_units", "drops_value"], "value: is missing; the steps must deliver it"),
+        (["mutates", "to_units"], "step mutates mutates its input; work on a copy"),
+        (["returns_nothing", "to_units"], "step returns_nothing returned NoneType; expected an xarray.Dataset"),
+        (["moves_time", "to_units"], "step moves_time moved samples by 10 ns, its declared margin is 0 s"),
+        (["moves_time_too_far", "to_units"], "moved samples by 5 s, its declared margin is 3 s"),
+        (
+            ["moves_time_too_far", {"sum_near": {"window": "9 s"}}, "to_units"],
+            "moved samples by 5 s, its declared margin is 3 s",
+        ),
+        (["to_units", "widens_quality"], "quality.dtype: found uint32; expected uint16"),
+        ([], "value: is missing; the steps must deliver it"),
+    ],
+)
+def test_a_step_that_breaks_its_contract_fails_the_part_by_name(
+    campaign: Campaign, steps: list[Any], reason: str
+) -> None:
+    campaign.write("0.toy", "a", range(4))
+    report = run(campaign, count=4, steps=steps)
+    assert len(report.failed) == 1
+    assert reason in report.failed[0].reason
+    assert not any(path.name == "0" for path in (campaign.folder / "cube.zarr" / "value").rglob("c/0/0/0/0"))
+
+
+def test_a_file_that_changed_since_it_was_planned_is_rejected_by_name(campaign: Campaign) -> None:
+    path = campaign.write("0.toy", "a", range(4))
+    campaign.write("1.toy", "a", range(4, 8))
+    plan = ilrs.plan(campaign.pipeline(8, sites=["a"]))
+    campaign.write("0.toy", "a", range(3))
+    report = ilrs.run(plan, executor="serial")
+    assert list(report.rejected) == [path]
+    assert "changed since it was indexed" in report.rejected[path]
+    assert (report.counts.rejected, report.counts.placed) == (4, 4)
+
+
+def test_a_file_that_vanished_since_it_was_planned_fails_its_parts(campaign: Campaign) -> None:
+    path = campaign.write("0.toy", "a", range(4))
+    campaign.write("1.toy", "a", range(4, 8))
+    plan = ilrs.plan(campaign.pipeline(8, sites=["a"]))
+    Path(path).unlink()
+    report = ilrs.run(plan, executor="serial")
+    assert [record.part for record in report.failed] == [0]
+    assert "FileNotFoundError" in report.failed[0].reason
+    assert path in report.failed[0].reason
+
+
+@pytest.mark.parametrize(
+    ("promise", "reason"),
+    [
+        ({"count": 5}, "declared 5 samples, read 4"),
+        ({"stop": START + 3 * SECOND}, "has samples outside its declared span"),
+        ({"start": START + 1}, "has samples outside its declared span"),
+    ],
+)
+def test_a_granule_that_breaks_its_promise_is_rejected_with_the_reason(
+    campaign: Campaign, promise: dict[str, int], reason: str
+) -> None:
+    path = campaign.write("0.toy", "a", range(4))
+    campaign.write("1.toy", "a", range(4, 8))
+    plan = ilrs.plan(campaign.pipeline(8, sites=["a"], layout={"chunk": 8, "shard": 8}))
+    (part,) = plan.parts
+    granules = tuple(replace(g, **promise) if g.url == path else g for g in part.granules)
+    kept = tuple(replace(g, **promise) if g.url == path else g for g in plan.granules)
+    report = ilrs.run(replace(plan, parts=(replace(part, granules=granules),), granules=kept), executor="serial")
+    assert report.rejected == {path: reason}
+    assert report.counts.placed == 4
+
+
+def test_a_part_is_pure_json_of_about_a_kilobyte(campaign: Campaign) -> None:
+    campaign.refer("gain", -100, 100, 2)
+    campaign.write("0.toy", "a", range(4))
+    part = ilrs.plan(campaign.pipeline(4, sites=["a"], steps=["by_reference", "to_units"])).parts[0]
+    assert Part.from_json(part.as_json()) == part
+    assert len(pickle.dumps(part.as_json())) < 2500
+
+
+def test_a_part_replayed_from_its_json_gives_the_same_record(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", range(4))
+    plan = ilrs.plan(campaign.pipeline(4, sites=["a"]))
+    ilrs.run(plan, executor="serial")
+    first = reduce(plan.parts[0])
+    again = reduce_json(plan.parts[0].as_json())
+    assert (again["outputs"], again["digest"], again["status"]) == (first.outputs, first.digest, "done")
+
+
+def test_a_worker_with_other_code_than_the_plan_refuses_the_part(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", range(4))
+    plan = ilrs.plan(campaign.pipeline(4, sites=["a"]))
+    ilrs.run(plan, executor="serial")
+    record = reduce(replace(plan.parts[0], code="0" * 64))
+    assert record.status == "failed"
+    assert record.reason.startswith("toy-clock: planned with code 000000000000, this process has ")
+
+
+def test_a_clock_that_is_set_back_in_mid_part_leaves_samples_in_order(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", [n / 2 for n in range(24)])
+    campaign.refer("clock", -100, 5, 0)
+    campaign.refer("clock", 5, 100, 2 * SECOND)
+    steps = [{"set_clock": {"limit": "2 s"}}, {"sum_near": {"window": "100 ms"}}, "to_units"]
+    report = run(campaign, count=12, steps=steps, layout={"chunk": 12, "shard": 12})
+    cube = values(campaign.folder / "cube.zarr").sel(site="a")
+    # Times 3 s to 4.5 s are there twice: as read before the step, and two seconds later as read after it.
+    expected = (
+        [truth(s) for s in (0, 1, 2)] + [truth(s) + truth(s + 2) for s in (3, 4)] + [truth(s + 2) for s in range(5, 10)]
+    )
+    assert (cube.value.to_numpy()[:10, 0] / 2).tolist() == expected
+    assert report.reasons == {"another sample is in its slot": 24 - 10}
+
+
+def test_a_whole_granule_takes_the_reference_of_its_first_sample(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", range(8))
+    campaign.refer("gain", -100, 4, 3)
+    campaign.refer("gain", 4, 100, 7)
+    run(campaign, count=8, steps=["less_first", "to_units"])
+    expected = [2 * (truth(s) - 3 * truth(0)) for s in range(8)]
+    assert values(campaign.folder / "cube.zarr").value.to_numpy()[0, :, 0].tolist() == expected
+
+
+def test_steps_are_told_the_site_and_other_packages_steps_are_found_by_entry_point(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", [0])
+    campaign.write("1.toy", "bb", [0])
+    run(campaign, sites=["a", "bb"], count=1, steps=[{"at_site": {"offset": 0.5}}, "negate", "to_units"])
+    cube = values(campaign.folder / "cube.zarr")
+    assert cube.value.to_numpy()[:, 0, 0].tolist() == [-2 * (truth(0) + 1.5), -2 * (truth(0, "bb") + 2.5)]
+
+
+def test_a_mean_and_a_slot_of_single_samples_agree(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", range(8))
+    run(campaign, count=8)
+    run(campaign, count=8, place="mean", output="mean.zarr")
+    slot, mean = values(campaign.folder / "cube.zarr"), values(campaign.folder / "mean.zarr")
+    assert equal(
+        slot[["value", "number", "quality"]].reset_coords(drop=True),
+        mean[["value", "number", "quality"]].reset_coords(drop=True),
+    )
+    assert mean["count"].to_numpy().tolist() == [[1] * 8]
+
+
+@pytest.mark.parametrize("place", ["slot", "mean"])
+def test_a_part_needs_less_memory_than_the_plan_says_however_long_the_run(campaign: Campaign, place: str) -> None:
+    rate = 4 if place == "mean" else 1
+    peaks, planned = [], []
+    for number, hours in enumerate((2, 8)):
+        folder = Campaign(campaign.folder / str(number))
+        for hour in range(hours):
+            folder.write(f"{hour:02d}.toy", "a", np.arange(3600 * hour * rate, 3600 * (hour + 1) * rate) / rate)
+        steps = [{"sum_near": {"window": "60 s"}}, "flag_odd", "to_units"]
+        layout = {"chunk": 1800, "shard": 3600}
+        plan = ilrs.plan(folder.pipeline(3600 * hours, sites=["a"], place=place, steps=steps, layout=layout))
+        ilrs.run(plan, executor="serial")
+        planned.append(plan.memory)
+        peaks.append(0)
+        for part in plan.parts:
+            tracemalloc.start()
+            assert reduce(part).status == "done"
+            peaks[-1] = max(peaks[-1], tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert max(peaks) < min(planned)
+    assert peaks[1] < 1.3 * peaks[0]
+    assert planned[1] < 1.5 * planned[0]
+
+
+def test_the_code_of_a_plugin_is_every_file_of_its_package() -> None:
+    digest = registry.code_digest([clock.to_units])
+    assert digest == registry.code_digest([raw.read])
+    assert digest != registry.code_digest([])

@@ -41,7 +41,7 @@ def connect(cluster: str | Client, workers: int | None = None) -> Iterator[Clien
         return
     if "://" in cluster:
         try:
-            client = Client(cluster, security=_security(cluster), timeout="20s", set_as_default=False)
+            client = Client(cluster, security=_security(cluster), set_as_default=False)
         except (OSError, TypeError, ValueError) as error:
             raise ClusterError(f"no scheduler at {cluster}: {error}") from error
         with client:
@@ -53,12 +53,15 @@ def connect(cluster: str | Client, workers: int | None = None) -> Iterator[Clien
             f"unknown cluster {cluster!r}; give {', '.join(described)}, or an address such as tcp://host:8786"
         )
     settings = described[cluster]
+    dashboard = settings.get("dashboard_address")
     with (
         dask.config.set(settings.get("dask", {})),
         LocalCluster(
             n_workers=workers or os.cpu_count() or 1,
             threads_per_worker=settings.get("threads_per_worker", 1),
-            dashboard_address=settings.get("dashboard_address"),
+            # Without an address Dask would still serve its metrics to everybody, on port 8787.
+            dashboard_address=dashboard or "127.0.0.1:0",
+            scheduler_kwargs={"dashboard": dashboard is not None},
         ) as local,
         Client(local, set_as_default=False) as client,
     ):

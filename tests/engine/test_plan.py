@@ -1,0 +1,218 @@
+"""Everything that can be wrong with a pipeline is found before anything runs, all at once, and nothing is written."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ilrs_toys import raw
+from ilrs_toys.campaign import SECOND, START, Campaign
+
+import ilrs_science as ilrs
+from ilrs_science import PlanError
+from ilrs_science.geometry.time import isot
+
+pytestmark = pytest.mark.usefixtures("toys")
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Campaign:
+    made = Campaign(tmp_path)
+    made.write("a.toy", "a", range(8))
+    made.write("b.toy", "bb", range(8))
+    return made
+
+
+def faults(pipeline: dict[str, Any]) -> list[str]:
+    """Return the faults of a pipeline, which must not have written anything; a run must refuse it as the plan does."""
+    output = Path(pipeline["output"])
+    before = output.exists()
+    with pytest.raises(PlanError) as caught:
+        ilrs.plan(pipeline)
+    with pytest.raises(PlanError) as again:
+        ilrs.run(pipeline, executor="serial")
+    assert output.exists() == before
+    assert str(again.value) == str(caught.value)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def test_every_fault_of_steps_parameters_references_and_layout_is_listed_at_once(campaign: Campaign) -> None:
+    campaign.refer("gain", -100, 3, 2)
+    campaign.refer("gain", 5, 100, 3)
+    campaign.refer("clock", -100, 100, 1, site="a")
+    campaign.refer("clock", -200, 100, 2)
+    found = faults(
+        campaign.pipeline(
+            8,
+            steps=[
+                {"to_unitz": {"factor": 2}},
+                {"to_units": {"facter": 2, "noise": "loud"}},
+                "by_reference",
+                {"set_clock": {}},
+                {"sum_near": {"window": "5 parsec"}},
+                {"despike": {"window": 5}},
+                "less_first",
+            ],
+            layout={"chunk": 3, "shard": 4},
+            sites=["a", "a", "bb"],
+            references={"folders": [str(campaign.folder / "references"), str(campaign.folder / "nowhere")]},
+        )
+    )
+    text = "\n".join(found)
+    for expected in (
+        "steps[0]: found 'to_unitz'; no step 'to_unitz'; did you mean to_units?",
+        "steps[1].to_units: to_units has no parameter 'facter'; it has factor, noise",
+        "steps[1].to_units.noise: found 'loud'; ",
+        "steps[3].set_clock.limit: is missing; set_clock needs it",
+        "steps[4].sum_near.window: found '5 parsec'; ",
+        "steps[5].despike.window: found 5; Value error, 5 is not a duration; write a number and a unit, as in '5 s'",
+        "steps[6].less_first: needs whole granules; such steps come before all others",
+        "layout: found 4; a shard of 4 samples is no multiple of a chunk of 3",
+        "sites: 'a' is given twice; a cube has each site once",
+        "references.folders: found ",
+        f"none is valid from {isot(START + 3 * SECOND)} to {isot(START + 5 * SECOND)}",
+        "steps.set_clock.clock at a: two are valid from ",
+    ):
+        assert expected in text
+    assert not any("clock at bb" in fault for fault in found)
+
+
+def test_no_reference_lists_every_candidate_with_the_reason_why_it_was_not_taken(campaign: Campaign) -> None:
+    campaign.refer("gain", -100, -50, 1)
+    campaign.refer("gain", -100, 100, 2, published=isot(START + 10**6 * SECOND))
+    campaign.refer("gain", -100, 100, 3, site="elsewhere")
+    references = {"folders": [str(campaign.folder / "references")], "context": isot(START)}
+    (at_a, at_bb) = faults(campaign.pipeline(8, steps=["by_reference", "to_units"], references=references))
+    assert at_a.startswith(f"steps.by_reference.gain at a: none is valid from {isot(START)} to ")
+    for reason in ("outside", f"published {isot(START + 10**6 * SECOND)}, after the context", "for site elsewhere"):
+        assert reason in at_a
+    assert at_bb.startswith("steps.by_reference.gain at bb: none is valid")
+
+
+def test_references_output_memory_and_unknown_sites_are_faults_of_one_plan(campaign: Campaign) -> None:
+    (campaign.folder / "cube.zarr").write_text("a file")
+    pipeline = campaign.pipeline(8, steps=["by_reference", "to_units"], sites=["a", "b"], memory_limit=1)
+    found = faults(pipeline)
+    assert any(fault.startswith("sites[1]: 'b' is unknown; did you mean bb? the files hold a, bb") for fault in found)
+    assert any(fault.startswith("steps.by_reference.gain at a: none is valid") for fault in found)
+    assert any(fault.startswith("memory_limit: a part may need ") for fault in found)
+    assert any("exists and is not a cube; choose another output, or remove it" in fault for fault in found)
+
+
+def test_an_instrument_that_is_not_installed_is_named_with_a_near_one(campaign: Campaign) -> None:
+    (found,) = faults(campaign.pipeline(8, instrument="toy-clok"))
+    assert found.startswith(
+        "instrument: found 'toy-clok'; no instrument 'toy-clok' is installed; did you mean toy-clock?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        (None, "time: is missing; toy-clock makes a regular cube: start, stop, step"),
+        ({"start": isot(START), "stop": isot(START)}, "stop must come after start"),
+        ({"start": isot(START), "stop": isot(START + 1)}, "time.step: is missing; toy-clock makes a regular cube"),
+        (
+            {"start": isot(START), "stop": isot(START + 1), "step": "0 s"},
+            "time.step: found 0 s; expected more than zero",
+        ),
+        ({"start": isot(START), "stop": isot(START + 1), "step": 1}, "write a number and a unit, as in '5 s'"),
+        ({"start": 2031, "stop": isot(START), "step": "1 s"}, "not a UTC time; write it as 2031-03-01T00:00:00Z"),
+    ],
+)
+def test_a_wrong_time_is_a_fault(campaign: Campaign, time: Any, expected: str) -> None:
+    assert any(expected in fault for fault in faults(campaign.pipeline(8, time=time)))
+
+
+def test_exposures_have_no_step_and_no_mean(campaign: Campaign) -> None:
+    campaign.write("0.frames", "a", [1])
+    time = {"start": isot(START), "stop": isot(START + SECOND), "step": "1 s"}
+    found = faults(campaign.exposures(time=time, place="mean"))
+    assert [fault.partition(":")[0] for fault in found] == ["time.step", "place"]
+
+
+def test_a_pipeline_without_a_file_in_its_span_says_what_the_files_hold(campaign: Campaign) -> None:
+    time = {"start": isot(START + 100 * SECOND), "stop": isot(START + 108 * SECOND), "step": "1 s"}
+    (found,) = faults(campaign.pipeline(time=time))
+    assert found.startswith("raw: none of 2 granules lies in the pipeline's sites and time; the files hold a, bb from ")
+    (found,) = faults(campaign.pipeline(8, raw=str(campaign.folder / "raw" / "*.none")))
+    assert "found no file for" in found
+
+
+def test_frames_outside_the_span_are_no_part_of_the_plan(campaign: Campaign) -> None:
+    campaign.write("0.frames", "a", [0, 50])
+    campaign.write("1.frames", "a", [10])
+    time = {"start": isot(START + 5 * SECOND), "stop": isot(START + 20 * SECOND)}
+    plan = ilrs.plan(campaign.exposures(time=time))
+    assert [Path(granule.url).name for granule in plan.outside] == ["0.frames"]
+    assert ilrs.run(plan, executor="serial").counts.read == 1
+
+
+def test_files_that_are_no_granules_are_named_with_the_reason_and_spoil_nothing(campaign: Campaign) -> None:
+    folder = campaign.folder / "raw"
+    (folder / "empty.toy").write_bytes(b"")
+    (folder / "truncated.toy").write_bytes(raw.encode("a", [START])[:-3])
+    (folder / "foreign.toy").write_bytes(b"SIMPLE  =                    T" * 96)
+    (folder / "header.toy").write_bytes(raw.encode("a", []))
+    (folder / "rejected.toy").write_bytes(raw.encode("a", [START], [raw.BAD_RECORD]))
+    (folder / "dangling.toy").symlink_to(folder / "nowhere")
+    (folder / "folder.toy").mkdir()
+    report = ilrs.run(campaign.pipeline(8), executor="serial")
+    reasons = {Path(url).name: reason for url, reason in report.rejected.items()}
+    assert reasons.pop("dangling.toy").startswith("unreadable: ")
+    assert reasons.pop("folder.toy").startswith("unreadable: ")
+    assert reasons == {
+        "empty.toy": "empty file",
+        "truncated.toy": "toy-clock: truncated: 11 bytes are not whole records of 14",
+        "foreign.toy": "toy-clock: not a toy file: the first line names no site",
+        "header.toy": "toy-clock: yields no sample",
+        "rejected.toy": "toy-clock: yields no sample (1 rejected: wrong word)",
+    }
+    assert report.exit_code == 3
+    assert report.counts.placed == 16
+
+
+def test_the_same_content_twice_is_read_once(campaign: Campaign) -> None:
+    campaign.write("again.toy", "a", range(8))
+    plan = ilrs.plan(campaign.pipeline(8))
+    assert len(plan.duplicates) == 1
+    report = ilrs.run(plan, executor="serial")
+    assert (report.counts.read, report.counts.placed, report.counts.duplicate) == (24, 16, 8)
+
+
+def test_a_plan_says_what_it_will_do_in_json(campaign: Campaign) -> None:
+    campaign.refer("gain", -100, 100, 3)
+    plan = ilrs.plan(campaign.pipeline(8, steps=["by_reference", {"sum_near": {"window": "2 s"}}, "to_units"]))
+    said = plan.as_json()
+    assert said["parts"] == 4
+    assert said["bytes_in"] == sum(path.stat().st_size for path in (campaign.folder / "raw").iterdir())
+    assert said["steps"][1] == {"name": "sum_near", "parameters": {"window": "2 s"}, "margin_ns": 2 * SECOND}
+    assert {reference["kind"] for reference in said["references"]} == {"gain"}
+    assert not (campaign.folder / "cube.zarr").exists()
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "zarr group", "other cube"])
+def test_an_output_that_is_something_else_is_never_touched(campaign: Campaign, what: str) -> None:
+    import zarr  # noqa: PLC0415
+
+    output = campaign.folder / "cube.zarr"
+    if what == "file":
+        output.write_text("precious")
+    elif what == "folder":
+        output.mkdir()
+        (output / "thesis.txt").write_text("precious")
+    elif what == "zarr group":
+        zarr.open_group(str(output), mode="w", attributes={"precious": True})
+    else:
+        ilrs.run(campaign.pipeline(7), executor="serial")
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    (found,) = faults(campaign.pipeline(8))
+    assert "choose another output, or remove it" in found
+    assert ("differs in axis" in found) == (what == "other cube")
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
+
+
+def test_the_memory_of_a_part_counts_what_it_keeps_of_all_its_files(campaign: Campaign) -> None:
+    plan = ilrs.plan(campaign.pipeline(8, place="mean"))
+    for number in range(20):
+        campaign.write(f"more-{number}.toy", "a", [n / 100 + number / 4000 for n in range(400)])
+    assert ilrs.plan(campaign.pipeline(8, place="mean")).memory > plan.memory + 8 * 20 * 400 * raw.RECORD.itemsize

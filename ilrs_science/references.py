@@ -169,7 +169,7 @@ def _decode(url: str, data: bytes) -> xr.Dataset:
         if url.endswith(".json"):
             return xr.Dataset.from_dict(json.loads(data))
         return xr.load_dataset(io.BytesIO(data), engine="scipy")
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise FormatError(f"{url}: not a reference payload ({error})") from error
 
 

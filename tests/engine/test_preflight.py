@@ -125,4 +125,4 @@ def test_the_scheduler_of_a_local_cluster_serves_no_dashboard_and_nobody_beyond_
         server = client.cluster.scheduler.http_server
         assert [socket.getsockname()[0] for socket in server._sockets.values()] == ["127.0.0.1"]
         with pytest.raises(HTTPError, match="404"):
-            urlopen(f"http://127.0.0.1:{server.port}/status")  # noqa: S310
+            urlopen(f"http://127.0.0.1:{server.port}/status")

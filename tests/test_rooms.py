@@ -1,0 +1,61 @@
+"""Rooms of the house, and who may look into which."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ilrs_science import plugins
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "ilrs_science"
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "template" not in path.parts)
+
+
+def test_imports_only_go_down_the_rooms() -> None:
+    code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert out.returncode == 0, out.stdout + out.stderr
+    assert "0 broken" in out.stdout
+
+
+def test_no_module_is_a_drawer_for_everything() -> None:
+    drawers = {"util", "utils", "helper", "helpers", "common", "base", "manager", "misc"}
+    modules = [path for folder in ("ilrs_science", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    assert [path for path in modules if drawers & {path.stem, *path.relative_to(ROOT).parts}] == []
+
+
+@pytest.mark.parametrize("name", [one.name for one in plugins("instruments") if one.distribution == "ilrs-science"])
+def test_the_name_of_an_instrument_stays_in_its_plugin(name: str) -> None:
+    # The quickstart demonstrates two of them, as a document would.
+    own = ("instruments", "simulate", "cli/quickstart.py")
+    pattern = re.compile(rf"\b{re.escape(name)}\b")
+    found = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in SOURCES
+        if not path.relative_to(PACKAGE).as_posix().startswith(own) and pattern.search(path.read_text())
+    ]
+    assert found == []
+
+
+def test_nothing_catches_everything_but_where_a_failure_becomes_a_record_or_a_reason() -> None:
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in SOURCES
+        if re.search(r"except\s*(:|BaseException|Exception\b)", path.read_text())
+    }
+    assert found <= {
+        "engine/worker.py",
+        "catalog.py",
+        "registry.py",
+        *(name for name in found if name.startswith(("cli/", "testing/"))),
+    }
+
+
+def test_data_folders_are_found_in_a_checkout() -> None:
+    from ilrs_science.catalog import data_folder  # noqa: PLC0415
+
+    for name in ("catalogs", "pipelines", "cluster"):
+        assert any(data_folder(name).rglob("*.yaml"))

@@ -4,14 +4,39 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
+from ilrs_science import registry
 from ilrs_science.errors import Fault, PluginError
 from ilrs_science.model.duration import Duration
+from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import StepCall
-from ilrs_science.model.step import StepFunction, StepParameter, declared_margin, step_parameters
+from ilrs_science.model.step import StepFunction, StepParameter, declared_margin, declared_scope, step_parameters
+from ilrs_science.pipeline import Pipeline
+
+
+def bind_steps(pipeline: Pipeline, instrument: Instrument, faults: list[Fault]) -> list[StepCall]:
+    """Return the steps of the pipeline, or of the instrument, as calls; faults grow by what is wrong."""
+    chosen = pipeline.chosen_steps
+    wanted = chosen if chosen is not None else [(function.__name__, {}) for function in instrument.steps]
+    calls = []
+    blocks_began = False
+    for number, (name, given) in enumerate(wanted):
+        where = f"steps[{number}].{name}"
+        try:
+            function = registry.step(name, instrument)
+        except PluginError as error:
+            faults.append(Fault(f"steps[{number}]", f"found {name!r}", str(error)))
+            continue
+        if declared_scope(function) == "granule" and blocks_began:
+            faults.append(Fault(where, "needs whole granules", "such steps come before all others"))
+        blocks_began |= declared_scope(function) != "granule"
+        # An entry point may name a function otherwise than it names itself; the registry knows the entry point.
+        calls.append(replace(bind_step(function, given, where, faults), name=name))
+    return calls
 
 
 def bind_step(function: StepFunction, given: Mapping[str, Any], where: str, faults: list[Fault]) -> StepCall:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import time
@@ -19,16 +18,14 @@ from concurrent.futures import (
 )
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ilrs_science import registry
 from ilrs_science.engine.plan import Plan
 from ilrs_science.engine.plan import plan as make_plan
+from ilrs_science.engine.provenance import provenance
 from ilrs_science.engine.worker import reduce, reduce_json
 from ilrs_science.errors import ClusterError, CountError, IlrsError
-from ilrs_science.geometry.time import isot
 from ilrs_science.model.part import Counts, Part, Record
 from ilrs_science.pipeline import Pipeline
 from ilrs_science.store import cube, records
@@ -164,40 +161,6 @@ def check_counts(made: Plan, found: dict[int, Record]) -> None:
         raise CountError(
             f"the records speak of samples of files that the plan does not have: {sorted(read)}; please report this"
         )
-
-
-def provenance(made: Plan) -> dict[str, Any]:
-    """Return the attributes of a cube: conventions, and, as text, what it takes to make it again."""
-    distribution, number = registry.distribution_of("instruments", made.instrument.name)
-    made_by = {
-        "pipeline": made.pipeline.model_dump(mode="json", exclude={"output"}),
-        "plugin": {"name": made.instrument.name, "distribution": distribution, "version": number},
-        "code": made.parts[0].code if made.parts else "",
-        "steps": [{"name": s.name, "parameters": dict(s.parameters)} for s in made.steps],
-        "references": [
-            {
-                "kind": r.kind,
-                "site": r.site,
-                "valid": [isot(r.start), isot(r.stop)],
-                "sha256": r.sha256,
-                "source": r.source,
-            }
-            for r in made.references()
-        ],
-        "inputs": "records/*.json: every granule with its digest",
-        "versions": {name: version(name) for name in ("ilrs-science", "numpy", "xarray", "zarr")},
-    }
-    product = made.instrument.product
-    return {
-        "Conventions": "CF-1.11",
-        "title": product.about or made.pipeline.name,
-        "product": made.pipeline.name,
-        "instrument": made.instrument.name,
-        "institution": ", ".join(made.instrument.partners) or "unknown",
-        "time_scale": "TAI",
-        **product.attributes,
-        "provenance": json.dumps(made_by, sort_keys=True),
-    }
 
 
 def _stands(record: Record, digests: Sequence[str]) -> bool:

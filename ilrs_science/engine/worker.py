@@ -8,7 +8,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from os import getpid
@@ -19,42 +19,21 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ilrs_science import references, registry
+from ilrs_science import registry
 from ilrs_science.catalog import rejected_counts, sample_times
-from ilrs_science.engine.calls import call_parameters
+from ilrs_science.engine.account import Tally, count_outside, is_home, is_mine
+from ilrs_science.engine.chain import check_samples, joined, run_steps, with_quality
 from ilrs_science.engine.place import Block
-from ilrs_science.errors import FormatError, IlrsError, PluginError, ProductError, StepError
+from ilrs_science.errors import FormatError, IlrsError, PluginError, StepError
 from ilrs_science.model.axis import RegularAxis, Times
-from ilrs_science.model.duration import Duration
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
-from ilrs_science.model.part import Counts, Outcome, Part, Record, StepCall
-from ilrs_science.model.product import Product
-from ilrs_science.model.quality import QUALITY_DTYPE, flag_attributes
+from ilrs_science.model.part import Part, Record
 from ilrs_science.model.site import Site
-from ilrs_science.model.step import StepFunction, declared_scope, step_parameters
 from ilrs_science.store import cube, records
-
-type Mask = NDArray[np.bool_]
 
 # Not the data's fault: such a part is done again, not written without the granule.
 _NOT_THE_DATA = (OSError, MemoryError)
-
-
-@dataclass
-class _Tally:
-    """What became of one granule so far."""
-
-    granule: Granule
-    read: int = 0
-    placed: int = 0
-    duplicate: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
-    fault: str = ""
-
-    def outcome(self) -> Outcome:
-        counts = Counts(self.read, self.placed, self.reasons.total(), self.duplicate)
-        return Outcome(self.granule.url, self.granule.site, self.granule.sha256, counts, dict(self.reasons), self.fault)
 
 
 @dataclass
@@ -94,35 +73,11 @@ def reduce_json(part: dict[str, Any]) -> dict[str, Any]:
     return reduce(Part.from_json(part)).as_json()
 
 
-def run_steps(  # noqa: PLR0913, PLR0917 - the whole context of a chain
-    ds: xr.Dataset, calls: Sequence[StepCall], instrument: Instrument, site: Site, part: Part, scope: str
-) -> xr.Dataset:
-    """Run the steps of one scope over the samples of a site, each checked against its contract."""
-    return _run_steps(ds, calls, instrument, site, part, scope)[0]
-
-
-def with_quality(ds: xr.Dataset, product: Product) -> xr.Dataset:
-    """Return samples with `quality`: all good where the reader gave none, and with the flags the product declares."""
-    attributes = flag_attributes(product.flags)
-    if "quality" in ds:
-        return ds.assign(quality=ds["quality"].astype(QUALITY_DTYPE).assign_attrs(attributes))
-    sizes = {name: ds.sizes["time"] if name == "time" else product.sizes[name] for name in product.quality_dims}
-    return ds.assign(
-        quality=xr.DataArray(np.zeros(tuple(sizes.values()), QUALITY_DTYPE), dims=tuple(sizes), attrs=attributes)
-    )
-
-
-def check_samples(instrument: Instrument, ds: xr.Dataset) -> None:
-    """Raise a ProductError with every way in which calibrated samples do not fit the product."""
-    if faults := instrument.product.check(ds):
-        raise ProductError(f"{instrument.name}: " + "; ".join(map(str, faults)))
-
-
-def _fill(part: Part) -> tuple[Block, list[_Tally]]:
+def _fill(part: Part) -> tuple[Block, list[Tally]]:
     instrument = registry.instrument(part.instrument)
     _check_code(part, instrument)
     block = Block(instrument.product, "mean" if part.place == "mean" else "slot", part.axis)
-    tallies = [_Tally(granule) for granule in part.granules]
+    tallies = [Tally(granule) for granule in part.granules]
     failures: list[IlrsError] = []
     some_good = False
     for site in part.sites:
@@ -146,18 +101,18 @@ def _check_code(part: Part, instrument: Instrument) -> None:
         )
 
 
-def _gather(part: Part, instrument: Instrument, site: Site, tallies: list[_Tally]) -> list[_Samples]:
+def _gather(part: Part, instrument: Instrument, site: Site, tallies: list[Tally]) -> list[_Samples]:
     """Read the granules of a site, cut to the part with its margins; a bad one is rejected with its reason."""
     found: list[_Samples] = []
     for number, tally in enumerate(tallies):
         granule = tally.granule
         if granule.site != site.name:
             continue
-        at_home = _is_home(part, granule)
+        at_home = is_home(part, granule)
         try:
             ds = _read(instrument, granule)
             times, rejected = sample_times(ds), rejected_counts(ds)
-            ds, order = _run_steps(with_quality(ds, instrument.product), part.steps, instrument, site, part, "granule")
+            ds, order = run_steps(with_quality(ds, instrument.product), part.steps, instrument, site, part, "granule")
         except _NOT_THE_DATA:
             raise
         except Exception as error:  # noqa: BLE001 - a bad granule spoils only its own samples, with its reason named
@@ -171,7 +126,7 @@ def _gather(part: Part, instrument: Instrument, site: Site, tallies: list[_Tally
             tally.read += sum(rejected.values())
         times = times[order]
         near = (times >= part.axis.start - part.margin) & (times < part.axis.stop + part.margin)
-        _count_outside(part, tally, times, near, at_home)
+        count_outside(part, tally, times, near, at_home)
         if near.any():
             kept = ds if near.all() else ds.isel(time=near)
             found.append(_Samples(kept, np.full(int(near.sum()), number), times[near]))
@@ -200,9 +155,7 @@ def _read(instrument: Instrument, granule: Granule) -> xr.Dataset:
 def _joined(found: Sequence[_Samples]) -> _Samples:
     if len(found) == 1:
         return found[0]
-    ds = xr.concat(
-        [one.ds for one in found], "time", data_vars="minimal", coords="minimal", compat="override", join="override"
-    )
+    ds = joined([one.ds for one in found])
     return _Samples(ds, np.concatenate([one.source for one in found]), np.concatenate([one.raw for one in found]))
 
 
@@ -221,7 +174,7 @@ def _calibrate(  # noqa: PLR0913, PLR0917 - the whole context of a chain
     instrument: Instrument,
     site: Site,
     found: list[_Samples],
-    tallies: list[_Tally],
+    tallies: list[Tally],
     failures: list[IlrsError],
 ) -> _Samples | None:
     """Run the steps; where they fail on the data of some granules, go on without those."""
@@ -229,7 +182,7 @@ def _calibrate(  # noqa: PLR0913, PLR0917 - the whole context of a chain
     def calibrated(ones: Sequence[_Samples]) -> tuple[_Samples, NDArray[np.intp], Times]:
         every = _joined(ones)
         samples, again = _sorted_once(every)
-        ds, order = _run_steps(samples.ds, part.steps, instrument, site, part, "block")
+        ds, order = run_steps(samples.ds, part.steps, instrument, site, part, "block")
         check_samples(instrument, ds)
         return _Samples(ds, samples.source[order], samples.raw[order]), every.source[again], every.raw[again]
 
@@ -247,14 +200,14 @@ def _calibrate(  # noqa: PLR0913, PLR0917 - the whole context of a chain
         for one, reason in zip(found, reasons, strict=True):
             if reason:
                 tally = tallies[one.source[0]]
-                count = int(_is_mine(part, site.name, one.raw).sum())
+                count = int(is_mine(part, site.name, one.raw).sum())
                 tally.fault = reason
                 tally.read += count
                 tally.reasons[reason] += count
         if not good:
             return None
         samples, sources, raw = calibrated(good)
-    mine = _is_mine(part, site.name, raw)
+    mine = is_mine(part, site.name, raw)
     for number, count in zip(*np.unique(sources[mine], return_counts=True), strict=True):
         tallies[number].read += int(count)
         tallies[number].duplicate += int(count)
@@ -275,92 +228,13 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, IlrsError) else f"{type(error).__name__}: {error}"
 
 
-def _run_steps(  # noqa: PLR0913, PLR0917 - the whole context of a chain
-    ds: xr.Dataset, calls: Sequence[StepCall], instrument: Instrument, site: Site, part: Part, scope: str
-) -> tuple[xr.Dataset, NDArray[np.intp]]:
-    """Return what the steps made, in order of time after a step that moved samples past each other, and that order."""
-    order = np.arange(ds.sizes["time"])
-    for call in calls:
-        function = registry.step(call.name, instrument)
-        if declared_scope(function) != scope:
-            continue
-        before = sample_times(ds)
-        ds = _apply(function, call, ds, site, part)
-        after = sample_times(ds)
-        moved = np.abs(after - before)
-        if (moved > call.margin).any():
-            furthest = Duration(int(moved.max()))
-            raise StepError(
-                f"step {call.name} moved samples by {furthest}, its declared margin is {Duration(call.margin)}"
-            )
-        if moved.any() and (after[1:] < after[:-1]).any():
-            again = np.argsort(after, kind="stable")
-            ds, order = ds.isel(time=again), order[again]
-    return ds, order
-
-
-def _apply(function: StepFunction, call: StepCall, ds: xr.Dataset, site: Site, part: Part) -> xr.Dataset:
-    """Run one step, piece by piece where its references change within the samples."""
-    fixed = call_parameters(function, call)
-    roles = {name: one.role for name, one in step_parameters(function).items()}
-    fixed |= {name: site if role == "site" else part.axis for name, role in roles.items() if role in ("site", "axis")}
-    chosen = {
-        name: [references.load(r) for r in by_site.get(site.name, ())] for name, by_site in call.references.items()
-    }
-    if declared_scope(function) == "granule":
-        # A whole granule takes the reference of its first sample in the cube's span.
-        began = max(int(sample_times(ds).min(initial=part.span[1])), part.span[0])
-        chosen = {name: ([r for r in several if r.start <= began] or several)[-1:] for name, several in chosen.items()}
-    changes = sorted({one.start for several in chosen.values() for one in several[1:]})
-    if not changes or not ds.sizes["time"]:
-        return _checked_call(function, ds, fixed | {name: one[0] if one else None for name, one in chosen.items()})
-    times = sample_times(ds)
-    pieces, positions = [], []
-    for low, high in zip([None, *changes], [*changes, None], strict=True):
-        inside = (times >= (low or -(2**62))) & (times < (high or 2**62))
-        if not inside.any():
-            continue
-        near = np.flatnonzero((times >= (low or -(2**62)) - call.margin) & (times < (high or 2**62) + call.margin))
-        valid = {
-            name: [r for r in several if r is several[0] or r.start <= (low or several[0].start)]
-            for name, several in chosen.items()
-        }
-        given = {name: several[-1] if several else None for name, several in valid.items()}
-        piece = _checked_call(function, ds.isel(time=near), fixed | given)
-        pieces.append(piece.isel(time=inside[near]))
-        positions.append(np.flatnonzero(inside))
-    joined = xr.concat(pieces, "time", data_vars="minimal", coords="minimal", compat="override", join="override")
-    return joined.isel(time=np.argsort(np.concatenate(positions), kind="stable"))
-
-
-def _checked_call(function: StepFunction, ds: xr.Dataset, parameters: dict[str, Any]) -> xr.Dataset:
-    name = function.__name__
-    for variable in ds.variables.values():
-        # A step that writes into its input fails at once; that costs nothing, a copy would.
-        variable.values.flags.writeable = False
-    try:
-        out = function(ds.copy(deep=False), **parameters)
-    except ValueError as error:
-        if "read-only" in str(error):
-            raise StepError(f"step {name} mutates its input; work on a copy ({error})") from error
-        raise
-    if not isinstance(out, xr.Dataset):
-        raise StepError(f"step {name} returned {type(out).__name__}; expected an xarray.Dataset")
-    if out.sizes.get("time") != ds.sizes["time"]:
-        raise StepError(f"step {name} returned {out.sizes.get('time')} samples along time; expected {ds.sizes['time']}")
-    if "quality" not in out or "time" not in out.coords:
-        gone = "quality" if "quality" not in out else "time"
-        raise StepError(f"step {name} dropped {gone}; steps set flags and keep times")
-    return out
-
-
-def _place(part: Part, site: Site, samples: _Samples, block: Block, tallies: list[_Tally]) -> None:
+def _place(part: Part, site: Site, samples: _Samples, block: Block, tallies: list[Tally]) -> None:
     """Bring samples into the block and count what became of each that is this part's."""
     times = sample_times(samples.ds)
     regular = isinstance(part.axis, RegularAxis)
     slots = part.axis.slots(times if regular else samples.raw, site.name)
     placed = block.put(samples.ds, slots, times)
-    mine = _is_mine(part, site.name, times if regular else samples.raw)
+    mine = is_mine(part, site.name, times if regular else samples.raw)
     taken = (slots >= 0) & ~placed
     outside = mine & (slots < 0)
     for number in np.unique(samples.source):
@@ -373,40 +247,7 @@ def _place(part: Part, site: Site, samples: _Samples, block: Block, tallies: lis
                 tally.reasons[reason] += count
 
 
-def _is_mine(part: Part, site: str, times: Times) -> Mask:
-    """Tell which samples this part accounts for: those in its region; the parts at the edges take what lies beyond."""
-    if not isinstance(part.axis, RegularAxis):
-        return np.asarray(part.axis.slots(times, site) >= 0)
-    mine = np.ones(len(times), bool)
-    if part.axis.start > part.span[0]:
-        mine &= times >= part.axis.start
-    if part.axis.stop < part.span[1]:
-        mine &= times < part.axis.stop
-    return mine
-
-
-def _is_home(part: Part, granule: Granule) -> bool:
-    """Tell whether this part, holding the granule's first time in the span, accounts for what it loses as a whole."""
-    if isinstance(part.axis, RegularAxis):
-        first = min(max(granule.start, part.span[0]), part.span[1] - 1)
-        return part.axis.start <= first < part.axis.stop
-    inside = [time for time in granule.times if part.span[0] <= time < part.span[1]]
-    return bool(inside) and bool(part.axis.slots(np.array(inside[:1], np.int64), granule.site)[0] >= 0)
-
-
-def _count_outside(part: Part, tally: _Tally, times: Times, near: Mask, at_home: bool) -> None:
-    """Count the samples of a granule that lie beyond the cube altogether, and so in no part's region."""
-    if isinstance(part.axis, RegularAxis):
-        # Those near the region are counted when they are placed: a step may still move them.
-        count = int(_is_mine(part, tally.granule.site, times[~near]).sum())
-    else:
-        count = int(((times < part.span[0]) | (times >= part.span[1])).sum()) if at_home else 0
-    if count:
-        tally.read += count
-        tally.reasons["outside the axis"] += count
-
-
-def _record(part: Part, began: float, status: str, tallies: Sequence[_Tally], **more: Any) -> Record:
+def _record(part: Part, began: float, status: str, tallies: Sequence[Tally], **more: Any) -> Record:
     return Record(
         part=part.number,
         digest=part.digest,

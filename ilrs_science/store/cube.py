@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -155,7 +155,7 @@ def open_attributes(url: str) -> dict[str, Any]:
     return attributes
 
 
-def open_cube(url: str, *, chunks: Literal["auto"] | dict[str, int] | None = "auto") -> xr.Dataset:
+def open_cube(url: str, *, chunks: dict[str, int] | None = None) -> xr.Dataset:
     """Open a cube; the same as `xarray.open_zarr`, after a check that it is one.
 
     Parameters
@@ -163,7 +163,7 @@ def open_cube(url: str, *, chunks: Literal["auto"] | dict[str, int] | None = "au
     url
         Path or fsspec URL.
     chunks
-        As in `xarray.open_zarr`; None loads lazily without Dask.
+        Dask chunks by dimension; by default those of the cube.
 
     Raises
     ------
@@ -171,13 +171,8 @@ def open_cube(url: str, *, chunks: Literal["auto"] | dict[str, int] | None = "au
         There is no cube at the URL.
     """
     open_attributes(url)
-    whole: xr.Dataset = xr.open_zarr(url, chunks=None, consolidated=True)
-    if chunks is None:
-        return whole
-    # Dask cannot tell the size of texts, so those along time (the site of every exposure) are not cut into chunks.
-    texts = {name: one for name, one in whole.coords.items() if one.dtype.kind in "OT" and name not in whole.indexes}
-    lazy: xr.Dataset = xr.open_zarr(url, chunks=chunks, consolidated=True, drop_variables=list(texts))
-    return lazy.assign_coords(texts)
+    cube: xr.Dataset = xr.open_zarr(url, chunks=chunks or {}, consolidated=True)
+    return cube
 
 
 def _attributes(url: str) -> dict[str, Any] | None:

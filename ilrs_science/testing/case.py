@@ -18,12 +18,12 @@ import numpy as np
 import xarray as xr
 
 from ilrs_science import catalog, registry
+from ilrs_science.engine.chain import run_steps, with_quality
 from ilrs_science.engine.plan import Plan
 from ilrs_science.engine.plan import plan as make_plan
 from ilrs_science.engine.run import ExecutorName
 from ilrs_science.engine.run import Report as RunReport
 from ilrs_science.engine.run import run as run_pipeline
-from ilrs_science.engine.worker import run_steps, with_quality
 from ilrs_science.errors import IlrsError, PlanError
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.granule import Granule
@@ -205,7 +205,9 @@ class Case:
     ) -> xr.Dataset:
         """Run the steps of one scope over samples; `what` names them in an error."""
         with blaming(f"the steps fail on {what} of {reading.granule.url}"):
-            return run_steps(ds, reading.part.steps, instrument or self.instrument, reading.site, reading.part, scope)
+            return run_steps(ds, reading.part.steps, instrument or self.instrument, reading.site, reading.part, scope)[
+                0
+            ]
 
     @property
     def given(self) -> dict[str, dict[str, Any]]:

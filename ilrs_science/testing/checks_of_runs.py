@@ -6,7 +6,7 @@ import gc
 import tracemalloc
 from dataclasses import replace
 
-from ilrs_science.engine.plan import part_memory
+from ilrs_science.engine.parts import part_memory
 from ilrs_science.engine.run import ExecutorName
 from ilrs_science.engine.worker import reduce
 from ilrs_science.model.part import Part
@@ -21,11 +21,11 @@ _SLACK = 2**18  # records, JSON and other small things of a part
 
 def same_on_every_executor(case: Case) -> None:
     """Check that serial, threads and processes, one part and many, make the same cube bit for bit."""
-    expected = open_cube(case.whole_run.output, chunks=None).load()
+    expected = open_cube(case.whole_run.output).load()
     runs: tuple[tuple[ExecutorName, int], ...] = (("serial", _MANY), ("threads", _MANY), ("processes", _MANY))
     for executor, parts in runs:
         report = case.run(executor, parts)
-        if words := difference(expected, open_cube(report.output, chunks=None).load()):
+        if words := difference(expected, open_cube(report.output).load()):
             what = f"a run in {report.parts} parts with executor {executor!r}"
             raise ConformanceError(
                 f"{what} makes another cube than a serial run in {case.whole_run.parts}: {words}; "

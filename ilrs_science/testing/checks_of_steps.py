@@ -15,7 +15,7 @@ import xarray as xr
 
 from ilrs_science import references
 from ilrs_science.catalog import sample_times
-from ilrs_science.engine.worker import check_samples
+from ilrs_science.engine.chain import check_samples
 from ilrs_science.model.product import Variable
 from ilrs_science.model.step import StepFunction
 from ilrs_science.testing.case import Case, Reading, blaming, region_of

@@ -1,0 +1,137 @@
+"""The steps of a part, run over samples and each held to its contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ilrs_science import references, registry
+from ilrs_science.catalog import sample_times
+from ilrs_science.engine.calls import call_parameters
+from ilrs_science.errors import ProductError, StepError
+from ilrs_science.model.duration import Duration
+from ilrs_science.model.instrument import Instrument
+from ilrs_science.model.part import Part, StepCall
+from ilrs_science.model.product import Product
+from ilrs_science.model.quality import QUALITY_DTYPE, flag_attributes
+from ilrs_science.model.reference import Reference
+from ilrs_science.model.site import Site
+from ilrs_science.model.step import StepFunction, declared_scope, step_parameters
+
+_EVER = 2**62  # ns; beyond every time
+
+
+def run_steps(  # noqa: PLR0913, PLR0917 - the whole context of a chain
+    ds: xr.Dataset, calls: Sequence[StepCall], instrument: Instrument, site: Site, part: Part, scope: str
+) -> tuple[xr.Dataset, NDArray[np.intp]]:
+    """Run the steps of one scope over the samples of a site, each held to its contract.
+
+    Returns
+    -------
+    What the steps made, put back in order of time where a step moved samples past each other; and that order, as
+    positions of the samples that came in.
+    """
+    order = np.arange(ds.sizes["time"])
+    for call in calls:
+        function = registry.step(call.name, instrument)
+        if declared_scope(function) != scope:
+            continue
+        before = sample_times(ds)
+        ds = _apply(function, call, ds, site, part)
+        after = sample_times(ds)
+        moved = np.abs(after - before)
+        if (moved > call.margin).any():
+            furthest = Duration(int(moved.max()))
+            raise StepError(
+                f"step {call.name} moved samples by {furthest}, its declared margin is {Duration(call.margin)}"
+            )
+        if moved.any() and (after[1:] < after[:-1]).any():
+            again = np.argsort(after, kind="stable")
+            ds, order = ds.isel(time=again), order[again]
+    return ds, order
+
+
+def joined(pieces: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Return pieces of one kind one after the other along time, without comparing what is not along time."""
+    return xr.concat(pieces, "time", data_vars="minimal", coords="minimal", compat="override", join="override")
+
+
+def with_quality(ds: xr.Dataset, product: Product) -> xr.Dataset:
+    """Return samples with `quality`: all good where the reader gave none, and with the flags the product declares."""
+    attributes = flag_attributes(product.flags)
+    if "quality" in ds:
+        return ds.assign(quality=ds["quality"].astype(QUALITY_DTYPE).assign_attrs(attributes))
+    sizes = {name: ds.sizes["time"] if name == "time" else product.sizes[name] for name in product.quality_dims}
+    return ds.assign(
+        quality=xr.DataArray(np.zeros(tuple(sizes.values()), QUALITY_DTYPE), dims=tuple(sizes), attrs=attributes)
+    )
+
+
+def check_samples(instrument: Instrument, ds: xr.Dataset) -> None:
+    """Raise a ProductError with every way in which calibrated samples do not fit the product."""
+    if faults := instrument.product.check(ds):
+        raise ProductError(f"{instrument.name}: " + "; ".join(map(str, faults)))
+
+
+def _apply(function: StepFunction, call: StepCall, ds: xr.Dataset, site: Site, part: Part) -> xr.Dataset:
+    """Run one step, piece by piece where its references change within the samples."""
+    roles = {name: one.role for name, one in step_parameters(function).items()}
+    fixed = call_parameters(function, call)
+    fixed |= {name: site if role == "site" else part.axis for name, role in roles.items() if role in ("site", "axis")}
+    chosen = {
+        name: [references.load(r) for r in by_site.get(site.name, ())] for name, by_site in call.references.items()
+    }
+    times = sample_times(ds)
+    if declared_scope(function) == "granule":
+        # A whole granule takes the reference of its first sample in the cube's span.
+        began = max(int(times.min(initial=part.span[1])), part.span[0])
+        return _checked_call(function, ds, fixed | _valid_at(chosen, began))
+    changes = sorted({one.start for several in chosen.values() for one in several[1:]})
+    if not changes or not len(times):
+        return _checked_call(function, ds, fixed | _valid_at(chosen, None))
+    pieces, positions = [], []
+    for low, high in zip([None, *changes], [*changes, None], strict=True):
+        since, until = (-_EVER if low is None else low), (_EVER if high is None else high)
+        inside = (times >= since) & (times < until)
+        if not inside.any():
+            continue
+        near = np.flatnonzero((times >= since - call.margin) & (times < until + call.margin))
+        piece = _checked_call(function, ds.isel(time=near), fixed | _valid_at(chosen, low))
+        pieces.append(piece.isel(time=inside[near]))
+        positions.append(np.flatnonzero(inside))
+    return joined(pieces).isel(time=np.argsort(np.concatenate(positions), kind="stable"))
+
+
+def _valid_at(chosen: Mapping[str, Sequence[Reference]], time: int | None) -> dict[str, Reference | None]:
+    """Return for each parameter the reference valid at a time, or the first; None where there is none at all."""
+    return {
+        name: next((one for one in reversed(several) if time is not None and one.start <= time), several[0])
+        if several
+        else None
+        for name, several in chosen.items()
+    }
+
+
+def _checked_call(function: StepFunction, ds: xr.Dataset, parameters: dict[str, Any]) -> xr.Dataset:
+    name = function.__name__
+    for variable in ds.variables.values():
+        # A step that writes into its input fails at once; that costs nothing, a copy would.
+        variable.values.flags.writeable = False
+    try:
+        out = function(ds.copy(deep=False), **parameters)
+    except ValueError as error:
+        if "read-only" in str(error):
+            raise StepError(f"step {name} mutates its input; work on a copy ({error})") from error
+        raise
+    if not isinstance(out, xr.Dataset):
+        raise StepError(f"step {name} returned {type(out).__name__}; expected an xarray.Dataset")
+    if out.sizes.get("time") != ds.sizes["time"]:
+        raise StepError(f"step {name} returned {out.sizes.get('time')} samples along time; expected {ds.sizes['time']}")
+    if "quality" not in out or "time" not in out.coords:
+        gone = "quality" if "quality" not in out else "time"
+        raise StepError(f"step {name} dropped {gone}; steps set flags and keep times")
+    return out

@@ -27,7 +27,13 @@ STEPS = ["by_reference", {"set_clock": {"limit": "3 s"}}, {"sum_near": {"window"
 def client(toys: Path) -> Iterator[Client]:
     """Return a client of two worker processes of one thread each."""
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=":0",
+            scheduler_kwargs={"dashboard": False},
+        ) as cluster,
         Client(cluster, set_as_default=False) as made,
     ):
         yield made
@@ -98,7 +104,13 @@ def test_a_plugin_with_other_code_on_a_worker_is_a_fault_before_the_first_task(
     there = install("twice-step", {"twice_step.py": module.format("3 * ")}, points)
     path = os.pathsep.join([str(there), os.environ["PYTHONPATH"]])
     with dask.config.set({"distributed.nanny.pre-spawn-environ.PYTHONPATH": path}):
-        cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0")
+        cluster = LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=":0",
+            scheduler_kwargs={"dashboard": False},
+        )
     with cluster, Client(cluster, set_as_default=False) as client:
         install("twice-step", {"twice_step.py": module.format("2 * ")}, points, version="1.1")
         sys.path.remove(str(there))

@@ -28,6 +28,7 @@ CHAINS: dict[str, list[Any]] = {
     "windowed": [{"sum_near": {"window": "2500 ms"}}, "to_units"],
     "clock": [{"set_clock": {"limit": "3 s"}}, "to_units"],
     "references": ["by_reference", "to_units"],
+    "windowed references": [{"sum_near_by_reference": {"window": "1 s"}}, "to_units"],
     "everything": [
         "by_reference",
         {"set_clock": {"limit": "3 s"}},

@@ -184,6 +184,16 @@ def test_a_clock_that_is_set_back_in_mid_part_leaves_samples_in_order(campaign: 
     assert report.reasons == {"another sample is in its slot": 24 - 10}
 
 
+def test_a_window_reaches_over_a_change_of_the_reference(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", range(8))
+    campaign.refer("gain", -100, 4, 3)
+    campaign.refer("gain", 4, 100, 7)
+    run(campaign, count=8, steps=[{"sum_near_by_reference": {"window": "1 s"}}, "to_units"])
+    sums = [sum(truth(near) for near in (s - 1, s, s + 1) if 0 <= near < 8) for s in range(8)]
+    expected = [2 * (3 if s < 4 else 7) * sums[s] for s in range(8)]
+    assert values(campaign.folder / "cube.zarr").value.to_numpy()[0, :, 0].tolist() == expected
+
+
 def test_a_whole_granule_takes_the_reference_of_its_first_sample(campaign: Campaign) -> None:
     campaign.write("0.toy", "a", range(8))
     campaign.refer("gain", -100, 4, 3)

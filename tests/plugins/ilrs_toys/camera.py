@@ -19,7 +19,7 @@ def expose(ds: xr.Dataset, *, factor: float = 1.0) -> xr.Dataset:
 FRAME = Variable("frame", ("time", "y", "x"), "f4", units="1", about="a frame")
 
 instrument = Instrument(
-    name="toy-camera",
+    name="toy-frames",
     files="*.frames",
     read=read,
     steps=(expose,),

@@ -67,7 +67,7 @@ class Campaign:
         """Return a pipeline of the camera over all its frames."""
         made: dict[str, Any] = {
             "name": "frames",
-            "instrument": "toy-camera",
+            "instrument": "toy-frames",
             "raw": str(self.folder / "raw" / "*.frames"),
             "layout": {"chunk": 1, "shard": 2},
             "output": output if "://" in output else str(self.folder / output),

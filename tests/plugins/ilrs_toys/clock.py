@@ -41,6 +41,13 @@ def sum_near(ds: xr.Dataset, *, window: Duration) -> xr.Dataset:
     return ds.assign(signal=("time", total[high] - total[low]))
 
 
+@step(margin="window")
+def sum_near_by_reference(ds: xr.Dataset, *, gain: Reference, window: Duration) -> xr.Dataset:
+    """Do the same, and multiply by the gain that is valid at each time."""
+    summed = sum_near(ds, window=window)
+    return summed.assign(signal=summed.signal * float(gain["gain"]))
+
+
 @step(scope="granule")
 def less_first(ds: xr.Dataset, *, gain: Reference) -> xr.Dataset:
     """Subtract the first signal of the granule, multiplied by the gain valid there."""
@@ -104,7 +111,7 @@ instrument = Instrument(
     files="*.toy",
     read=read,
     steps=(
-        *(to_units, by_reference, set_clock, sum_near, less_first, flag_odd, at_site),
+        *(to_units, by_reference, set_clock, sum_near, sum_near_by_reference, less_first, flag_odd, at_site),
         *(raises, shortens, drops_quality, drops_value, mutates, returns_nothing, moves_time, moves_time_too_far),
         widens_quality,
     ),

@@ -6,7 +6,7 @@ from pathlib import Path
 TOYS = {
     "ilrs_science.instruments": {
         "toy-clock": "ilrs_toys.clock:instrument",
-        "toy-camera": "ilrs_toys.camera:instrument",
+        "toy-frames": "ilrs_toys.camera:instrument",
     },
     "ilrs_science.steps": {"negate": "ilrs_toys.negation:change_of_sign"},
 }

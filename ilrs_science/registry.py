@@ -25,7 +25,18 @@ from ilrs_science.model.step import StepFunction
 type Kind = Literal["instruments", "steps"]
 
 # A change in one of these rooms may change data; a change in the faces does not.
-_DATA_ROOMS = ("model", "geometry", "formats", "steps", "instruments", "engine")
+_DATA_ROOMS = (
+    "model",
+    "geometry",
+    "formats",
+    "steps",
+    "instruments",
+    "simulate",
+    "engine",
+    "store",
+    "references.py",
+    "catalog.py",
+)
 
 
 @dataclass(frozen=True)

@@ -227,9 +227,20 @@ def _executing(
     elif executor != "processes":
         raise IlrsError(f"no executor {executor!r}; it is serial, threads or processes, or give a cluster")
     else:
-        # Spawned, not forked: a fork would copy the locks of this process's threads.
-        with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(count, mp_context=_fork_server()) as pool:
             yield lambda parts: _on_pool(pool, parts, 2 * count)
+
+
+def _fork_server() -> multiprocessing.context.BaseContext:
+    """Return a context whose processes come from one that has this package imported and no threads yet.
+
+    Imports cost seconds and are paid once, not by each worker; a plain fork would copy the locks of our threads.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ilrs_science", "dask.array"])  # xarray imports dask.array at its first use
+    return context
 
 
 def _one_by_one(parts: Sequence[Part]) -> Generator[Record]:

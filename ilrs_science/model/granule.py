@@ -52,18 +52,28 @@ class Granule:
         """
         with fsspec.open(self.url, "rb") as file:
             data = bytes(file.read())
-        if self.sha256 and hashlib.sha256(data).hexdigest() != self.sha256:
-            raise FormatError(f"{self.url}: changed since it was indexed with digest {self.sha256}")
+        self._check_digest(hashlib.sha256(data).hexdigest())
         return data
 
     @contextmanager
     def local(self) -> Iterator[Path]:
-        """Yield a local path of the file, for libraries that read only paths; a remote file is copied for the while."""
+        """Yield a local path of the file, for libraries that read only paths; a remote file is copied for the while.
+
+        Raises
+        ------
+        FormatError
+            It has another digest than when it was indexed.
+        """
         filesystem, path = fsspec.url_to_fs(self.url)
-        if "file" in filesystem.protocol:
-            yield Path(path)
-            return
         with TemporaryDirectory(prefix="ilrs-granule-") as folder:
-            copy = Path(folder) / Path(path).name
-            filesystem.get_file(path, str(copy))
-            yield copy
+            here = Path(path)
+            if "file" not in filesystem.protocol:
+                here = Path(folder) / here.name
+                filesystem.get_file(path, str(here))
+            with here.open("rb") as file:
+                self._check_digest(hashlib.file_digest(file, "sha256").hexdigest())
+            yield here
+
+    def _check_digest(self, found: str) -> None:
+        if self.sha256 and found != self.sha256:
+            raise FormatError(f"{self.url}: changed since it was indexed with digest {self.sha256}")

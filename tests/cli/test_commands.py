@@ -147,6 +147,18 @@ def test_check_finds_a_good_pipeline_without_faults(folder):
     assert as_json("check", folder / "field.yaml") == {"ok": True, "faults": []}
 
 
+def test_check_holds_an_installed_instrument_to_its_contract_on_simulated_files():
+    report = as_json("check", "fluxgate")["fluxgate"]
+    assert report["ok"], report
+    assert {"pickles", "same_on_every_executor", "memory"} <= {one["check"] for one in report["results"]}
+
+
+def test_check_of_an_unknown_package_names_those_there_are():
+    result = ilrs("check", "nothing-of-that-name")
+    assert result.exit_code == 1
+    assert "instruments come from" in result.stderr
+
+
 def test_the_published_schema_is_the_one_of_the_code():
     published = Path(__file__).parents[2] / "docs" / "reference" / "pipeline.schema.json"
     assert json.loads(published.read_text()) == json.loads(ilrs("schema").stdout)

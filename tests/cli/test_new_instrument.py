@@ -57,37 +57,29 @@ def ilrs(environment, folder, *arguments):
 
 
 @contextlib.contextmanager
-def scheduler_with_workers(folder, environments):
-    """Start a real scheduler and one worker process for each environment; yield its address."""
+def scheduler(folder):
+    """Start a real scheduler; yield its address once it has as many workers, and what adds a worker process."""
     dask = str(Path(sys.executable).parent / "dask")
     file = folder / f"scheduler-{time.time_ns()}.json"
-    where = ["--scheduler-file", str(file)]
+    where = ["--scheduler-file", str(file), "--no-dashboard"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    processes = [
-        subprocess.Popen([dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", *where], **quiet)
-    ]
+    processes = [subprocess.Popen([dask, "scheduler", "--host", "127.0.0.1", "--port", "0", *where], **quiet)]
+
+    def add_worker(environment):
+        options = ["--nthreads", "1", "--no-nanny", "--local-directory", str(folder)]
+        processes.append(subprocess.Popen([dask, "worker", *options, *where], env=environment, **quiet))
+
     try:
-        for number, environment in enumerate(environments):
-            options = [
-                "--nthreads",
-                "1",
-                "--no-nanny",
-                "--no-dashboard",
-                "--name",
-                f"w{number}",
-                "--local-directory",
-                str(folder),
-            ]
-            processes.append(subprocess.Popen([dask, "worker", *options, *where], env=environment, **quiet))
-        yield wait_for_workers(file, len(environments))
+        yield lambda count: address_with_workers(file, count), add_worker
     finally:
-        for process in reversed(processes):
-            process.terminate()
+        # A worker whose scheduler is going down at the same time does not end on a polite request.
+        for process in processes:
+            process.kill()
         for process in processes:
             process.wait(20)
 
 
-def wait_for_workers(file, count):
+def address_with_workers(file, count):
     deadline = time.monotonic() + 60
     while not file.exists() or not file.read_text().strip():
         assert time.monotonic() < deadline, "no scheduler"
@@ -108,44 +100,30 @@ def test_the_new_package_passes_its_own_tests_at_once_one_named_test_a_check(par
     assert {"pickles", "input_untouched", "block_boundaries", "memory"} <= set(named)
 
 
-def test_ilrs_check_runs_the_same_contract_over_the_installed_package(partner):
-    folder, environment = partner
-    done = ilrs(environment, folder, "check", "acme-mag")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "block_boundaries" in done.stdout
-
-
-def test_it_runs_on_a_cluster_of_two_processes(partner):
-    folder, environment = partner
-    with scheduler_with_workers(folder, [environment, environment]) as address:
-        done = ilrs(environment, folder, "run", "campaign.yaml", "--cluster", address, "--output", "two.zarr")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "20 parts done" in done.stdout
-    assert "read 1,200 = placed 1,200" in done.stdout
-
-
-def test_a_worker_without_the_package_is_named_before_the_first_task(partner):
+def test_it_runs_on_a_cluster_of_two_processes_and_is_missed_where_it_is_not(partner, tmp_path):
     folder, environment = partner
     without = {key: value for key, value in environment.items() if key != "PYTHONPATH"}
-    with scheduler_with_workers(folder, [environment, without]) as address:
-        done = ilrs(environment, folder, "run", "campaign.yaml", "--cluster", address, "--output", "missing.zarr")
-    assert done.returncode == 2
-    assert re.search(r"worker tcp://127\.0\.0\.1:\d+: no instrument 'acme-mag' is installed", done.stderr)
-    assert "install acme-mag 0.1.0 there" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not (folder / "missing.zarr").exists()
+    shutil.copytree(folder / "site", tmp_path / "other")
+    with (tmp_path / "other" / "acme_mag" / "__init__.py").open("a") as module:
+        module.write("# a newer version\n")
+    other = {**environment, "PYTHONPATH": str(tmp_path / "other")}
+    with scheduler(folder) as (address, add_worker):
+        add_worker(environment)
+        add_worker(environment)
+        two = ilrs(environment, folder, "run", "campaign.yaml", "--cluster", address(2), "--output", "two.zarr")
+        assert two.returncode == 0, two.stdout + two.stderr
+        assert "20 parts done" in two.stdout
+        assert "read 1,200 = placed 1,200" in two.stdout
 
-
-def test_a_worker_with_other_code_is_named_before_the_first_task(partner, tmp_path):
-    folder, environment = partner
-    other = tmp_path / "other"
-    shutil.copytree(folder / "site", other)
-    (other / "acme_mag" / "__init__.py").write_text((other / "acme_mag" / "__init__.py").read_text() + "\n# newer\n")
-    with scheduler_with_workers(folder, [{**environment, "PYTHONPATH": str(other)}]) as address:
-        done = ilrs(environment, folder, "run", "campaign.yaml", "--cluster", address, "--output", "other.zarr")
-    assert done.returncode == 2
-    assert "expected the code of acme-mag 0.1.0 with digest" in done.stderr
-    assert not (folder / "other.zarr").exists()
+        add_worker(without)
+        add_worker(other)
+        four = ilrs(environment, folder, "run", "campaign.yaml", "--cluster", address(4), "--output", "four.zarr")
+    assert four.returncode == 2
+    assert re.search(r"worker tcp://127\.0\.0\.1:\d+: no instrument 'acme-mag' is installed", four.stderr)
+    assert "install acme-mag 0.1.0 there" in four.stderr
+    assert "expected the code of acme-mag 0.1.0 with digest" in four.stderr
+    assert "Traceback" not in four.stderr
+    assert not (folder / "four.zarr").exists()
 
 
 @pytest.mark.parametrize("name", ["Acme", "acme_mag", "1acme", "class", "ilrs-science", "../acme"])

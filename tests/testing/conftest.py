@@ -14,7 +14,8 @@ def install(folder: Path) -> None:
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-lab\nVersion: 1.0\n")
     names = [line.split(" = _wrong(")[0] for line in source.splitlines() if " = _wrong(" in line]
-    points = [f"toy-{name.replace('_', '-')} = toy_lab:{name}\n" for name in (*names, "camera")]
+    points = [f"toy-{name.replace('_', '-')} = toy_lab:{name}\n" for name in names]
+    points.append("lab-camera = toy_lab:camera\n")
     (metadata / "entry_points.txt").write_text("[ilrs_science.instruments]\ntoy = toy_lab:toy\n" + "".join(points))
     (metadata / "RECORD").write_text("")
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from ilrs_science.instruments import fluxgate
 from ilrs_science.testing import CHECKS, ConformanceError, check_instrument
 from ilrs_science.testing.case import prepare
 
@@ -82,14 +81,6 @@ def test_frames_and_steps_over_whole_granules_pass(toy_lab, raw_files):
 
 def test_an_uncertainty_that_nobody_knows_is_right(toy_lab, raw_files):
     assert faults_of(toy_lab.honest, raw_files) == {}
-
-
-def test_the_built_in_fluxgate_passes_every_check(tmp_path):
-    report = check_instrument(
-        fluxgate.instrument, fluxgate.instrument.simulate(tmp_path), references=[tmp_path / "references"]
-    )
-    assert report.ok
-    assert [result.check for result in report.results] == list(CHECKS)
 
 
 def test_a_result_that_depends_on_the_process_is_caught(toy_lab, raw_files):

@@ -89,7 +89,7 @@ def scale(ds: xr.Dataset, *, read_noise: float = 20.0) -> xr.Dataset:
 
 RATE = Variable("rate", ("time", "y", "x"), "f4", units="count / s")
 camera = Instrument(
-    "toy-camera", "*.toy", read_frames, (remove_stripes, scale), Product(RATE, exposures=True, y=4, x=3)
+    "lab-camera", "*.toy", read_frames, (remove_stripes, scale), Product(RATE, exposures=True, y=4, x=3)
 )
 
 

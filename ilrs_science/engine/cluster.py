@@ -70,4 +70,10 @@ def connect(cluster: str | Client, workers: int | None = None) -> Iterator[Clien
 
 def _security(address: str) -> Security | None:
     """Return what Dask's own configuration (`distributed.comm.tls`) says of certificates, for an encrypted address."""
-    return Security(require_encryption=True) if address.startswith("tls://") else None
+    if not address.startswith("tls://"):
+        return None
+    keys = [f"distributed.comm.tls.{key}" for key in ("ca-file", "client.cert", "client.key")]
+    missing = [key for key in keys if not dask.config.get(key, None)]
+    if missing:
+        raise ClusterError(f"{address} needs certificates; Dask's configuration lacks {', '.join(missing)}")
+    return Security(require_encryption=True)

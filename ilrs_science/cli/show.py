@@ -215,7 +215,8 @@ def report(done: Report) -> None:
         highlight=False,
     )
     for reason, number in done.reasons.items():
-        CONSOLE.print(f"[yellow]{number:,} samples rejected:[/] {_escaped(reason)}", highlight=False)
+        hint = "; a shorter time.step, or place: mean, would use them" if "in its slot" in reason else ""
+        CONSOLE.print(f"[yellow]{number:,} samples rejected:[/] {_escaped(reason)}{hint}", highlight=False)
     for url, reason in done.rejected.items():
         CONSOLE.print(f"[yellow]rejected[/] {_escaped(url)}: {_escaped(reason)}", highlight=False)
     if done.failed:

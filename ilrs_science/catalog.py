@@ -16,7 +16,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import xarray as xr
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ilrs_science import registry
 from ilrs_science.errors import FormatError, IlrsError, PluginError
@@ -69,13 +69,16 @@ def data_folder(name: str) -> Path:
     raise IlrsError(f"the folder {name} is not installed; reinstall ilrs-science")
 
 
-class _SiteEntry(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    name: str
-    lon: float | None = None
-    lat: float | None = None
-    height: float | None = None
-    frame: str = "unknown"
+class SiteEntry(BaseModel):
+    """A site as YAML describes it, in the catalogue or in a pipeline."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    lon: float | None = Field(default=None, ge=-180, le=360, description="degrees east")
+    lat: float | None = Field(default=None, ge=-90, le=90, description="degrees north")
+    height: float | None = Field(default=None, description="metres above the sphere of 1737.4 km")
+    frame: str = Field(default="unknown", description="MOON_ME, MOON_PA, ...")
     kind: str = "surface"
     partner: str = "unknown"
     source: str = "unknown"
@@ -83,7 +86,7 @@ class _SiteEntry(BaseModel):
 
 class _Sites(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    sites: list[_SiteEntry]
+    sites: list[SiteEntry]
 
 
 @cache

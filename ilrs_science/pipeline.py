@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ilrs_science.catalog import SiteEntry
 from ilrs_science.errors import Fault, IlrsError, PlanError
 from ilrs_science.model.duration import Duration
 from ilrs_science.yaml_text import UtcTime, load_yaml, validated
@@ -14,19 +15,6 @@ from ilrs_science.yaml_text import UtcTime, load_yaml, validated
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SiteEntry(_Strict):
-    """A site that the catalogue does not know."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    lon: float | None = Field(default=None, ge=-180, le=360, description="degrees east")
-    lat: float | None = Field(default=None, ge=-90, le=90, description="degrees north")
-    height: float | None = Field(default=None, description="metres above the sphere of 1737.4 km")
-    frame: str = Field(default="unknown", description="MOON_ME, MOON_PA, ...")
-    kind: str = "surface"
-    partner: str = "unknown"
-    source: str = "unknown"
 
 
 class TimeSpan(_Strict):

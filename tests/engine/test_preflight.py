@@ -132,8 +132,10 @@ def test_a_cluster_that_is_not_there_is_named(campaign: Campaign, cluster: str, 
     assert not (campaign.folder / "cube.zarr").exists()
 
 
-def test_the_scheduler_of_a_local_cluster_serves_no_dashboard_and_nobody_beyond_this_machine(toys: Path) -> None:
+def test_a_local_cluster_serves_no_dashboard_and_nobody_beyond_this_machine_and_keeps_the_allocator(toys: Path) -> None:
     with connect("local", workers=1) as client:
+        # Dask's nanny would otherwise slow the allocator of its workers down.
+        assert list(client.run(os.environ.get, "MALLOC_TRIM_THRESHOLD_").values()) == [None]
         server = client.cluster.scheduler.http_server
         assert [socket.getsockname()[0] for socket in server._sockets.values()] == ["127.0.0.1"]
         with pytest.raises(HTTPError, match="404"):

@@ -102,9 +102,9 @@ def sites() -> dict[str, Site]:
 
 
 def inventory(
-    patterns: Sequence[str],
+    patterns: str | Sequence[str],
     *,
-    instruments: Sequence[str] | None = None,
+    instruments: str | Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
     workers: int = 4,
 ) -> Inventory:
@@ -122,11 +122,14 @@ def inventory(
     workers
         Threads that index.
     """
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    instruments = [instruments] if isinstance(instruments, str) else instruments
     candidates = [registry.instrument(name) for name in instruments] if instruments else _working_instruments()
     listed = [Inventory.from_file(pattern) for pattern in patterns if _is_inventory(pattern)]
     files = {url: pattern for pattern in patterns if not _is_inventory(pattern) for url in _expand(pattern, candidates)}
     granules = [g for one in listed for g in one.granules if instruments is None or g.instrument in instruments]
-    rejected = [r for one in listed for r in one.rejected]
+    # What an inventory of many instruments could not take matters only where its name says that it is ours.
+    rejected = [r for one in listed for r in one.rejected if any(_claims(i, r.url) for i in candidates)]
     with ThreadPoolExecutor(workers) as pool:
         results = pool.map(lambda url: _index_file(url, files[url], candidates), files)
         for done, result in enumerate(results, 1):
@@ -189,9 +192,12 @@ def _index_by_reading(instrument: Instrument, bare: Granule) -> Granule:
     if not times.size:
         reasons = "; ".join(f"{count} rejected: {reason}" for reason, count in rejected_counts(ds).items())
         raise FormatError("yields no sample" + (f" ({reasons})" if reasons else ""))
+    said = str(ds.attrs.get("site", ""))
+    if said and bare.site and said != bare.site:
+        raise FormatError(f"the file says site {said!r}, its path says {bare.site!r}")
     return replace(
         bare,
-        site=bare.site or str(ds.attrs.get("site", "")),
+        site=said or bare.site,
         start=int(times.min()),
         stop=int(times.max()) + 1,
         count=times.size + sum(rejected_counts(ds).values()),
@@ -210,7 +216,7 @@ def _working_instruments() -> list[Instrument]:
 
 
 def _index_file(url: str, pattern: str, candidates: Iterable[Instrument]) -> list[Granule] | Rejection:
-    matching = [one for one in candidates if fnmatch(url.rsplit("/", 1)[-1], one.files)]
+    matching = [one for one in candidates if _claims(one, url)]
     if not matching:
         return Rejection(
             url, "no instrument takes files of this name: " + ", ".join(f"{i.name} {i.files}" for i in candidates)
@@ -238,6 +244,10 @@ def _index_file(url: str, pattern: str, candidates: Iterable[Instrument]) -> lis
     return next(iter(taken.values())) if taken else Rejection(url, "; ".join(reasons))
 
 
+def _claims(instrument: Instrument, url: str) -> bool:
+    return fnmatch(url.rsplit("/", 1)[-1], instrument.files)
+
+
 def _is_inventory(pattern: str) -> bool:
     return pattern.endswith(".json") and not re.search(r"[*?\[{]", pattern)
 
@@ -263,7 +273,7 @@ def _expand(pattern: str, candidates: Iterable[Instrument]) -> list[str]:
 def _site_in_path(url: str, pattern: str) -> str:
     if "{site}" not in pattern:
         return ""
-    pieces = re.split(r"(\{site\}|\*\*/?|\*|\?)", pattern)
+    pieces = re.split(r"(\{site\}|\*\*/?|\*|\?|\[[^\]]+\])", pattern)
     named = False
     expression = ""
     for piece in pieces:
@@ -272,6 +282,8 @@ def _site_in_path(url: str, pattern: str) -> str:
             named = True
         elif piece.startswith("**"):
             expression += ".*"
+        elif piece.startswith("["):
+            expression += piece.replace("[!", "[^")
         else:
             expression += {"*": "[^/]*", "?": "[^/]"}.get(piece, re.escape(piece))
     match = re.search(expression + "$", url)

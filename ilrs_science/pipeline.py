@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,7 +60,7 @@ class Pipeline(_Strict):
     output: str = Field(description="path or URL of the cube")
     memory_limit: int | None = Field(default=None, gt=0, description="bytes that one part may need")
 
-    @field_validator("raw", mode="before")
+    @field_validator("raw", "sites", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
@@ -136,13 +137,18 @@ def json_schema() -> dict[str, Any]:
 
 def _with_absolute_paths(pipeline: Pipeline, folder: Path) -> Pipeline:
     # A worker may have another working folder, so no relative path leaves this room.
-    def absolute(path: str) -> str:
-        return path if "://" in path or Path(path).is_absolute() else str(folder / path)
+    def absolute(path: str, base: str = str(folder)) -> str:
+        path = str(Path(path).expanduser()) if path.startswith("~") else path
+        return path if "://" in path or Path(path).is_absolute() else f"{base}/{path}"
+
+    def pattern(path: str) -> str:
+        # Wildcards in the name of the folder itself are no wildcards.
+        return absolute(path, glob.escape(str(folder)) if any(mark in path for mark in "*?[{") else str(folder))
 
     folders = tuple(map(absolute, pipeline.references.folders))
     return pipeline.model_copy(
         update={
-            "raw": tuple(map(absolute, pipeline.raw)),
+            "raw": tuple(map(pattern, pipeline.raw)),
             "output": absolute(pipeline.output),
             "references": pipeline.references.model_copy(update={"folders": folders}),
         }

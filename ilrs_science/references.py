@@ -78,7 +78,7 @@ def read_folder(folder: Path) -> list[Reference]:
         A payload is missing, lies outside the folder, or has another digest than its index says.
     """
     found = []
-    for index in sorted(folder.rglob("*.yaml")):
+    for index in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
         for entry in validated(_Index, load_yaml(index), str(index)).references:
             payload = (index.parent / entry.payload).resolve()
             if not payload.is_relative_to(folder.resolve()) or not payload.is_file():
@@ -161,7 +161,8 @@ def load(reference: Reference) -> Reference:
         if hashlib.sha256(data).hexdigest() != reference.sha256:
             raise FormatError(f"{reference.url}: changed since it was planned with digest {reference.sha256}")
         _loaded[reference.sha256] = _frozen(_decode(reference.url, data))
-    return replace(reference, payload=_loaded[reference.sha256])
+    # A shallow copy: the locked arrays are shared, the mapping of names is not.
+    return replace(reference, payload=_loaded[reference.sha256].copy())
 
 
 def _decode(url: str, data: bytes) -> xr.Dataset:

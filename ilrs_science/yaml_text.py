@@ -102,6 +102,8 @@ def _words(model: type[BaseModel], error: dict[str, Any]) -> tuple[str, str]:
     if error["type"] == "missing":
         return "is missing", "it must be given"
     found = repr(error["input"])
+    if error["type"] == "tuple_type":
+        return f"found {found[:80]}", "expected a list, one `- item` a line, or [one, two]"
     return f"found {found[:80]}", str(error["msg"])
 
 

@@ -54,10 +54,16 @@ def test_the_path_may_name_the_site(pattern: str, path: str, site: str) -> None:
     assert found == site or (pattern.startswith("/raw/{site}-") and found == "south")
 
 
-def test_the_site_in_the_path_goes_before_the_one_in_the_file(campaign: Campaign) -> None:
+def test_a_file_of_another_site_than_its_path_says_is_rejected(campaign: Campaign) -> None:
     campaign.write("bb/0.toy", "a", [1])
-    (granule,) = ilrs.inventory([str(campaign.folder / "raw" / "{site}" / "*.toy")]).granules
-    assert granule.site == "bb"
+    (rejection,) = ilrs.inventory([str(campaign.folder / "raw" / "{site}" / "*.toy")]).rejected
+    assert "the file says site 'a', its path says 'bb'" in rejection.reason
+
+
+def test_one_pattern_is_not_taken_for_many_letters(campaign: Campaign) -> None:
+    campaign.write("a/0.toy", "a", [1])
+    pattern = str(campaign.folder / "raw")
+    assert ilrs.inventory(pattern, instruments="toy-clock") == ilrs.inventory([pattern], instruments=["toy-clock"])
 
 
 def test_a_folder_is_searched_through_and_strange_files_are_named(campaign: Campaign) -> None:

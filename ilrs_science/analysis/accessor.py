@@ -42,7 +42,10 @@ class CubeAccessor:
     def good(self) -> xr.Dataset:
         """The cube with NaN wherever a flag is raised."""
         quality = self._cube["quality"]
-        names = [n for n, v in self._cube.data_vars.items() if v.dtype.kind == "f" and set(quality.dims) <= set(v.dims)]
+        bookkeeping = ("quality", "count")
+        names = [
+            n for n, v in self._cube.data_vars.items() if n not in bookkeeping and set(quality.dims) <= set(v.dims)
+        ]
         return self._cube.assign({name: self._cube[name].where(quality == 0) for name in names})
 
     def flag(self, name: str) -> xr.DataArray:

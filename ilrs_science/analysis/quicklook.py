@@ -50,7 +50,10 @@ def quicklook(cube: xr.Dataset, variable: str | None = None) -> Figure:
 def save_quicklook(cube: xr.Dataset, path: Path, variable: str | None = None) -> Path:
     """Write the picture of a cube as PNG and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    quicklook(cube, variable).savefig(path, dpi=110)
+    try:
+        quicklook(cube, variable).savefig(path, dpi=110)
+    except ValueError as error:
+        raise IlrsError(f"{path}: {error}") from error  # an ending that is no picture
     return path
 
 

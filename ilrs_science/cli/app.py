@@ -11,7 +11,7 @@ import typer
 
 from ilrs_science import __version__, catalog, registry
 from ilrs_science.cli import show
-from ilrs_science.cli.show import CONSOLE, Progress, guarded, print_json
+from ilrs_science.cli.show import CONSOLE, Progress, UsageError, guarded, print_json
 from ilrs_science.engine.plan import plan as make_plan
 from ilrs_science.engine.run import ExecutorName
 from ilrs_science.engine.run import run as run_plan
@@ -96,6 +96,8 @@ def inventory(
     as_json: AsJson = False,
 ) -> None:
     """Index raw files into granules; files that are none are listed with the reason."""
+    if output is not None and not output.absolute().parent.is_dir():
+        raise UsageError(f"no folder {output.absolute().parent} to write the inventory to")
     with Progress("indexing", "files", quiet=as_json) as progress:
         found = catalog.inventory(paths, instruments=instrument, progress=progress.files)
     if output is not None:
@@ -127,7 +129,7 @@ def run(  # noqa: PLR0913 - options of a command
     *,
     cluster: Annotated[str | None, typer.Option(help="local, or the address of a Dask scheduler.")] = None,
     executor: Annotated[str, typer.Option(help="Without a cluster: serial, threads or processes.")] = "threads",
-    workers: Annotated[int | None, typer.Option(help="How many; by default one a core.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="How many; by default one a core.")] = None,
     raw: Raw = None,
     output: Output = None,
     references: References = None,
@@ -135,7 +137,7 @@ def run(  # noqa: PLR0913 - options of a command
 ) -> None:
     """Run a pipeline, or go on with it. Exit 0 all good, 3 finished with rejected granules, 1 failed, 2 usage."""
     if executor not in ("serial", "threads", "processes"):
-        raise typer.BadParameter(f"found {executor!r}; it is serial, threads or processes")
+        raise UsageError(f"no executor {executor!r}; it is serial, threads or processes")
     chosen: ExecutorName = executor  # type: ignore[assignment]
     with Progress("indexing", "files", quiet=as_json) as progress:
         made = make_plan(_pipeline(pipeline, raw, output, references), progress=progress.files)

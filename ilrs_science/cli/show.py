@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,6 +15,7 @@ import rich.progress
 import typer
 import xarray as xr
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ilrs_science.catalog import Inventory
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 CONSOLE = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 _ERRORS = Console(stderr=True, soft_wrap=True)
 
+_MARKED = ("[green]", "[red]")  # cells that come with their colour, and with their text escaped
 USAGE = 2
 FAILED = 1
 INTERRUPTED = 130
@@ -40,7 +43,16 @@ INTERRUPTED = 130
 
 def print_json(value: Any) -> None:
     """Print JSON and nothing else."""
-    typer.echo(json.dumps(value, indent=2, default=str))
+    typer.echo(json.dumps(_finite(value), indent=2, default=str, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    """Return a value without the numbers that JSON does not know; they become their names."""
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def guarded[**P](command: Callable[P, None]) -> Callable[P, None]:
@@ -50,17 +62,26 @@ def guarded[**P](command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
-        except IlrsError as error:
-            if kwargs.get("as_json"):
-                faults = [asdict(fault) for fault in error.faults] if isinstance(error, PlanError) else []
-                print_json({"error": str(error), "faults": faults})
-            _ERRORS.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False)
-            raise typer.Exit(USAGE if isinstance(error, PlanError) else FAILED) from None
+        except (IlrsError, OSError) as error:
+            faults = [asdict(fault) for fault in error.faults] if isinstance(error, PlanError) else []
+            _say(kwargs, f"[bold red]error:[/] {escape(str(error))}", {"error": str(error), "faults": faults})
+            raise typer.Exit(USAGE if isinstance(error, PlanError | UsageError) else FAILED) from None
         except KeyboardInterrupt:
-            _ERRORS.print("interrupted; what is done is kept, the same command goes on from there")
+            text = "interrupted; what is done is kept, the same command goes on from there"
+            _say(kwargs, text, {"error": text, "faults": []})
             raise typer.Exit(INTERRUPTED) from None
 
     return run
+
+
+class UsageError(IlrsError):
+    """The command line asks for what there is not."""
+
+
+def _say(options: Mapping[str, Any], text: str, value: Mapping[str, Any]) -> None:
+    if options.get("as_json"):
+        print_json(value)
+    _ERRORS.print(text, highlight=False)
 
 
 class Progress:
@@ -97,11 +118,11 @@ class Progress:
         self._samples += record.counts.read
         self._update(done, total, self._samples, "samples/s")
         if record.status != "done":
-            self._bar.console.print(f"[red]part {record.part} failed:[/] {_escaped(record.reason)}", highlight=False)
+            self._bar.console.print(f"[red]part {record.part} failed:[/] {escape(record.reason)}", highlight=False)
         for outcome in record.outcomes:
             if outcome.fault and outcome.counts.rejected:
                 self._bar.console.print(
-                    f"[yellow]rejected[/] {_escaped(outcome.url)}: {_escaped(outcome.fault)}", highlight=False
+                    f"[yellow]rejected[/] {escape(outcome.url)}: {escape(outcome.fault)}", highlight=False
                 )
 
     def _update(self, done: int, total: int, amount: int, unit: str) -> None:
@@ -114,8 +135,8 @@ def plugins(found: Sequence[Mapping[str, Any]]) -> None:
     """Print plugins as a table."""
     table = _table("", "name", "package", "version", "state")
     for one in found:
-        state = f"[red]broken:[/] {_escaped(one['problem'])}" if one["problem"] else "[green]ready[/]"
-        table.add_row(one["kind"][:-1], one["name"], one["distribution"], one["version"], state)
+        state = f"[red]broken:[/] {escape(one['problem'])}" if one["problem"] else "[green]ready[/]"
+        _row(table, one["kind"][:-1], one["name"], one["distribution"], one["version"], state)
     CONSOLE.print(table)
 
 
@@ -145,18 +166,18 @@ def instrument_as_json(one: Instrument) -> dict[str, Any]:
 
 def instrument(described: Mapping[str, Any]) -> None:
     """Print an instrument."""
-    CONSOLE.print(f"[bold]{described['name']}[/]: {described['about'] or 'no description'}")
+    CONSOLE.print(f"[bold]{described['name']}[/]: {escape(described['about'] or 'no description')}")
     CONSOLE.print(
         f"files {described['files']}; partners {', '.join(described['partners']) or 'unknown'}", highlight=False
     )
     table = _table("step", "parameters", "what it does")
     for one in described["steps"]:
         given = ", ".join(n if v is None else f"{n}={v}" for n, v in one["parameters"].items())
-        table.add_row(one["name"], given, one["about"])
+        _row(table, one["name"], given, one["about"])
     CONSOLE.print(table)
     table = _table("variable", "dimensions", "units", "what it is")
     for one in described["product"]["variables"]:
-        table.add_row(one["name"], ", ".join(one["dims"]), one["units"], one["about"])
+        _row(table, one["name"], ", ".join(one["dims"]), one["units"], one["about"])
     CONSOLE.print(table)
     CONSOLE.print("flags: " + ", ".join(described["product"]["flags"]), highlight=False)
 
@@ -169,12 +190,12 @@ def inventory(found: Inventory, written: Path | None) -> None:
         own = [g for g in found.granules if (g.instrument, g.site) == (name, site)]
         first, last = (isot(t)[:19] + "Z" for t in (min(g.start for g in own), max(g.stop for g in own) - 1))
         count, size = sum(g.count for g in own), sum(g.size for g in own)
-        table.add_row(name, site, str(len(own)), f"{count:,}", first, last, f"{size:,}")
+        _row(table, name, site, str(len(own)), f"{count:,}", first, last, f"{size:,}")
     CONSOLE.print(table)
     for rejection in found.rejected:
-        CONSOLE.print(f"[yellow]not taken[/] {_escaped(rejection.url)}: {_escaped(rejection.reason)}", highlight=False)
+        CONSOLE.print(f"[yellow]not taken[/] {escape(rejection.url)}: {escape(rejection.reason)}", highlight=False)
     if written is not None:
-        CONSOLE.print(f"wrote {written}")
+        CONSOLE.print(f"wrote {escape(str(written))}")
 
 
 def plan(made: Plan) -> None:
@@ -182,32 +203,30 @@ def plan(made: Plan) -> None:
     values = made.as_json()
     table = _table("plan", values["name"])
     for key in ("instrument", "output", "start", "stop", "samples", "place", "parts", "chunk", "shard", "granules"):
-        table.add_row(key, str(values[key]))
-    table.add_row("sites", ", ".join(values["sites"]))
-    table.add_row("bytes in, out", f"{made.bytes_in:,} raw, {made.bytes_out:,} before compression")
-    table.add_row("memory per part", f"{made.memory:,} bytes")
+        _row(table, key, str(values[key]))
+    _row(table, "sites", ", ".join(values["sites"]))
+    _row(table, "bytes in, out", f"{made.bytes_in:,} raw, {made.bytes_out:,} before compression")
+    _row(table, "memory per part", f"{made.memory:,} bytes")
     for step in made.steps:
-        table.add_row(f"step {step.name}", ", ".join(f"{k}={v}" for k, v in step.parameters.items()))
+        _row(table, f"step {step.name}", ", ".join(f"{k}={v}" for k, v in step.parameters.items()))
     for one in made.references():
-        table.add_row(
-            f"reference {one.kind}", f"{one.site}: {Path(one.url).name}, {isot(one.start)} to {isot(one.stop)}"
-        )
+        _row(table, f"reference {one.kind}", f"{one.site}: {Path(one.url).name}, {isot(one.start)} to {isot(one.stop)}")
     CONSOLE.print(table)
     for granule in made.duplicates:
-        CONSOLE.print(f"[yellow]duplicate[/] {_escaped(granule.url)}: has the content of another file", highlight=False)
+        CONSOLE.print(f"[yellow]duplicate[/] {escape(granule.url)}: has the content of another file", highlight=False)
     if made.outside:
         CONSOLE.print(f"{len(made.outside)} granules lie outside the pipeline's sites and time; not read")
     for rejection in made.rejected:
-        CONSOLE.print(f"[yellow]rejected[/] {_escaped(rejection.url)}: {_escaped(rejection.reason)}", highlight=False)
+        CONSOLE.print(f"[yellow]rejected[/] {escape(rejection.url)}: {escape(rejection.reason)}", highlight=False)
 
 
 def report(done: Report) -> None:
     """Print what a run did."""
     if done.did_nothing:
-        CONSOLE.print(f"nothing to do: all {done.parts} parts of {done.output} are done and unchanged")
+        CONSOLE.print(f"nothing to do: all {done.parts} parts of {escape(done.output)} are done and unchanged")
     elif not done.failed:
         kept = f", {done.skipped} of them before" if done.skipped else ""
-        CONSOLE.print(f"{done.parts} parts done{kept} in {done.seconds:.1f} s: {done.output}", highlight=False)
+        CONSOLE.print(f"{done.parts} parts done{kept} in {done.seconds:.1f} s: {escape(done.output)}", highlight=False)
     counts = done.counts
     CONSOLE.print(
         f"samples: read {counts.read:,} = placed {counts.placed:,} + rejected {counts.rejected:,} "
@@ -216,22 +235,22 @@ def report(done: Report) -> None:
     )
     for reason, number in done.reasons.items():
         hint = "; a shorter time.step, or place: mean, would use them" if "in its slot" in reason else ""
-        CONSOLE.print(f"[yellow]{number:,} samples rejected:[/] {_escaped(reason)}{hint}", highlight=False)
+        CONSOLE.print(f"[yellow]{number:,} samples rejected:[/] {escape(reason)}{hint}", highlight=False)
     for url, reason in done.rejected.items():
-        CONSOLE.print(f"[yellow]rejected[/] {_escaped(url)}: {_escaped(reason)}", highlight=False)
+        CONSOLE.print(f"[yellow]rejected[/] {escape(url)}: {escape(reason)}", highlight=False)
     if done.failed:
         CONSOLE.print(
             f"[bold red]{len(done.failed)} of {done.parts} parts failed[/]; the same command tries them again:"
         )
         for reason in sorted({record.reason for record in done.failed}):
-            CONSOLE.print(f"  {_escaped(reason)}", highlight=False)
+            CONSOLE.print(f"  {escape(reason)}", highlight=False)
 
 
 def status(found: Status) -> None:
     """Print how far a cube is."""
     CONSOLE.print(
-        f"{found.output}: {found.parts} parts: {found.done} done, {found.waiting} waiting, {found.stale} stale, "
-        f"{len(found.failed)} failed",
+        f"{escape(found.output)}: {found.parts} parts: {found.done} done, {found.waiting} waiting, "
+        f"{found.stale} stale, {len(found.failed)} failed",
         highlight=False,
     )
     counts = found.counts
@@ -242,9 +261,9 @@ def status(found: Status) -> None:
         highlight=False,
     )
     for number, reason in sorted(found.failed.items()):
-        CONSOLE.print(f"[red]part {number} failed:[/] {_escaped(reason)}", highlight=False)
+        CONSOLE.print(f"[red]part {number} failed:[/] {escape(reason)}", highlight=False)
     for url, reason in found.rejected.items():
-        CONSOLE.print(f"[yellow]rejected[/] {_escaped(url)}: {_escaped(reason)}", highlight=False)
+        CONSOLE.print(f"[yellow]rejected[/] {escape(url)}: {escape(reason)}", highlight=False)
 
 
 def cube_as_json(cube: xr.Dataset, attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,7 +291,9 @@ def cube_as_json(cube: xr.Dataset, attributes: Mapping[str, Any]) -> dict[str, A
 
 def cube(described: Mapping[str, Any]) -> None:
     """Print a cube."""
-    CONSOLE.print(f"[bold]{described['title']}[/] ({described['status']}; {described['samples']})", highlight=False)
+    CONSOLE.print(
+        f"[bold]{escape(str(described['title']))}[/] ({described['status']}; {described['samples']})", highlight=False
+    )
     CONSOLE.print(
         f"sites {', '.join(described['sites'])}; {described['start_utc']} to {described['stop_utc']} UTC",
         highlight=False,
@@ -280,7 +301,7 @@ def cube(described: Mapping[str, Any]) -> None:
     table = _table("variable", "dimensions", "dtype", "units", "what it is")
     for name, one in described["variables"].items():
         sizes = ", ".join(f"{d}={described['sizes'][d]}" for d in one["dims"])
-        table.add_row(name, sizes, one["dtype"], str(one["units"]), str(one["about"] or ""))
+        _row(table, name, sizes, one["dtype"], str(one["units"]), str(one["about"] or ""))
     CONSOLE.print(table)
     made = described["provenance"]
     plugin = made.get("plugin", {})
@@ -289,10 +310,10 @@ def cube(described: Mapping[str, Any]) -> None:
     )
     for step in made.get("steps", []):
         given = ", ".join(f"{k}={v}" for k, v in step["parameters"].items())
-        CONSOLE.print(f"  step {step['name']}({given})", highlight=False)
+        CONSOLE.print(f"  step {step['name']}({escape(given)})", highlight=False)
     for one in made.get("references", []):
         CONSOLE.print(
-            f"  reference {one['kind']} of {one['site']}, sha256 {one['sha256'][:12]}, from {one['source']}",
+            f"  reference {one['kind']} of {one['site']}, sha256 {one['sha256'][:12]}, from {escape(one['source'])}",
             highlight=False,
         )
 
@@ -302,7 +323,11 @@ def conformance(name: str, result: ConformanceReport) -> None:
     CONSOLE.print(f"[bold]{name}[/]")
     for one in result.results:
         mark = "[green]ok[/]    " if one.ok else "[red]failed[/]"
-        CONSOLE.print(f"  {mark} {one.check}" + (f": {_escaped(one.detail)}" if one.detail else ""), highlight=False)
+        CONSOLE.print(f"  {mark} {one.check}" + (f": {escape(one.detail)}" if one.detail else ""), highlight=False)
+
+
+def _row(table: Table, *cells: str) -> None:
+    table.add_row(*(cell if cell.startswith(_MARKED) else escape(cell) for cell in cells))
 
 
 def _table(*columns: str) -> Table:
@@ -310,7 +335,3 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")

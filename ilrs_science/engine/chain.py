@@ -116,13 +116,24 @@ def _valid_at(chosen: Mapping[str, Sequence[Reference]], time: int | None) -> di
     }
 
 
+def _locked(ds: xr.Dataset) -> xr.Dataset:
+    """Return samples whose arrays cannot be written to: a step that mutates its input fails at once, at no cost.
+
+    The arrays are views, so that those of a reader that keeps its own stay writable for it.
+    """
+    views = {}
+    for name, one in ds.variables.items():
+        if name not in ds.indexes:
+            view = one.values.view()
+            view.flags.writeable = False
+            views[name] = (one.dims, view, one.attrs)
+    return ds.assign(views)
+
+
 def _checked_call(function: StepFunction, ds: xr.Dataset, parameters: dict[str, Any]) -> xr.Dataset:
     name = function.__name__
-    for variable in ds.variables.values():
-        # A step that writes into its input fails at once; that costs nothing, a copy would.
-        variable.values.flags.writeable = False
     try:
-        out = function(ds.copy(deep=False), **parameters)
+        out = function(_locked(ds), **parameters)
     except ValueError as error:
         if "read-only" in str(error):
             raise StepError(f"step {name} mutates its input; work on a copy ({error})") from error

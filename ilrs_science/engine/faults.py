@@ -31,8 +31,8 @@ def time_faults(pipeline: Pipeline, instrument: Instrument) -> list[Fault]:
         faults.append(Fault("time.step", "is missing", f"{instrument.name} makes a regular cube: the length of a slot"))
     if time.step is not None and exposures:
         faults.append(Fault("time.step", f"found {time.step}", f"{instrument.name} makes a cube of exposures: no step"))
-    if time.step is not None and time.step <= 0:
-        faults.append(Fault("time.step", f"found {time.step}", "expected more than zero"))
+    if time.step is not None and not 0 < time.step <= max(time.stop - time.start, 1):
+        faults.append(Fault("time.step", f"found {time.step}", "expected more than zero, at most stop - start"))
     if pipeline.place == "mean" and exposures:
         faults.append(Fault("place", "found 'mean'", f"{instrument.name} makes a cube of exposures: slot"))
     return faults

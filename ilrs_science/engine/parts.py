@@ -32,12 +32,12 @@ def find_sites(pipeline: Pipeline, granules: Sequence[Granule]) -> list[Site]:
 
 
 def without_duplicates(granules: Sequence[Granule]) -> tuple[list[Granule], list[Granule]]:
-    """Return granules each content once, and those whose content another one has."""
+    """Return granules each content once, and those of other files whose content one of them has."""
     kept: dict[tuple[str, str], Granule] = {}
     duplicates = []
     for granule in granules:
-        key = (granule.sha256, granule.site)
-        if kept.setdefault(key, granule) is not granule:
+        first = kept.setdefault((granule.sha256, granule.site), granule)
+        if first.url != granule.url:
             duplicates.append(granule)
     return list(kept.values()), duplicates
 
@@ -50,7 +50,8 @@ def make_axis(
     if not instrument.product.exposures:
         if time is None or time.step is None:
             raise IlrsError("a regular cube needs time.start, time.stop and time.step")
-        axis = RegularAxis(time.start, time.step, -(-(time.stop - time.start) // time.step))
+        # Whole slots only: a slot that reached beyond `stop` would take samples from there.
+        axis = RegularAxis(time.start, time.step, (time.stop - time.start) // time.step)
         return axis, (axis.start, axis.stop)
     keys = {
         (instant, granule.site)

@@ -93,8 +93,13 @@ class Block:
                     total = np.add.reduceat(terms, opens)
                     mean = (total if power == 1 else np.sqrt(total)) / number
                     array = self.arrays[name]
-                    filled = mean if array.dtype.kind == "f" else np.where(number > 0, np.rint(mean), variable.empty)
-                    array[slots] = filled.astype(array.dtype)
+                    if array.dtype.kind == "f":
+                        array[slots] = mean.astype(array.dtype)
+                        continue
+                    reached = number > 0
+                    filled = np.full(mean.shape, variable.empty, array.dtype)
+                    filled[reached] = np.rint(mean[reached])
+                    array[slots] = filled
 
     def _flag_not_a_number(self, slots: Times) -> None:
         """Flag as missing every value that is not a number, whatever the steps said."""
@@ -106,10 +111,9 @@ class Block:
         dims = self.product.declared[0].dims
         if values.dtype.kind != "f":
             return quality
-        bad = np.isnan(values)
-        extra = tuple(i for i, name in enumerate(dims) if name not in self._dims("quality"))
-        bad = bad.any(axis=extra) if extra else bad
-        return quality | np.where(bad, MISSING, 0).astype(np.uint16) if bad.ndim == quality.ndim else quality
+        # A number that is missing in any component is missing as a whole, where the flags do not tell components apart.
+        whole = _like(~np.isnan(values), dims, self._dims("quality"), self.product)
+        return quality | np.where(whole, 0, MISSING).astype(np.uint16)
 
     def _names(self) -> list[str]:
         return [*(variable.name for variable in self.product.values), "quality"]
@@ -123,7 +127,9 @@ class Block:
         values = array.transpose(*(d for d in dims if d in array.dims)).values
         if array.ndim == len(dims):
             return values
-        shape = self.product.shape(next(v for v in self.product.stored(self.place) if v.name == name), len(array))
+        shape = self.product.shape(
+            next(v for v in self.product.stored(self.place) if v.name == name), array.sizes["time"]
+        )
         aligned = values.reshape([size if d in array.dims else 1 for d, size in zip(dims, shape, strict=True)])
         return np.broadcast_to(aligned, shape)
 

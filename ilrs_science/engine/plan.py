@@ -12,7 +12,7 @@ from ilrs_science.engine.calls import bind_steps
 from ilrs_science.engine.faults import layout_faults, nothing_to_read, site_faults, time_faults, unknown_site_faults
 from ilrs_science.engine.parts import find_sites, make_axis, make_parts, overlaps, part_memory, without_duplicates
 from ilrs_science.engine.resolve import early_reference_faults, known_references, with_references
-from ilrs_science.errors import Fault, PlanError, PluginError
+from ilrs_science.errors import Fault, FormatError, PlanError, PluginError
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.axis import Axis, RegularAxis
 from ilrs_science.model.granule import Granule
@@ -150,7 +150,10 @@ def plan(
     if faults:
         # Indexing raw files may take an hour; what can be said without them is said at once.
         raise PlanError([*faults, *early_reference_faults(pipeline, instrument, steps, known)])
-    inventory = catalog.inventory(pipeline.raw, instruments=[instrument.name], progress=progress)
+    try:
+        inventory = catalog.inventory(pipeline.raw, instruments=[instrument.name], progress=progress)
+    except FormatError as error:
+        raise PlanError([Fault("raw", str(error), "expected raw files, or what `ilrs inventory -o` wrote")]) from error
     made, faults = _cut(pipeline, instrument, place, steps, inventory)
     parts, reference_faults = with_references(made.parts, instrument, made.axis, pipeline.references.context, known)
     made = replace(made, parts=tuple(parts))
@@ -182,7 +185,7 @@ def _cut(
         tuple(steps),
         tuple(make_parts(pipeline, instrument, place, axis, span, sites, layout, steps, granules)),
         tuple(granules),
-        tuple(duplicates),
+        tuple(g for g in duplicates if g.site in names and overlaps(g, axis, span, margin)),
         tuple(g for g, here in zip(unique, inside, strict=True) if not here),
         inventory.rejected,
     )

@@ -20,7 +20,8 @@ from ilrs_science.pipeline import Pipeline
 def known_references(pipeline: Pipeline, faults: list[Fault]) -> list[Reference]:
     """Return the references of the catalogue and of the pipeline's folders; faults grow by what is wrong with those."""
     known = []
-    for folder in (catalog.data_folder("catalogs") / "references", *map(Path, pipeline.references.folders)):
+    folders = [catalog.data_folder("catalogs") / "references", *map(Path, pipeline.references.folders)]
+    for folder in dict.fromkeys(folder.resolve() for folder in folders):
         if not folder.is_dir():
             faults.append(Fault("references.folders", f"found {str(folder)!r}", "expected an existing folder"))
             continue

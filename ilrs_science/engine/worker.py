@@ -32,9 +32,6 @@ from ilrs_science.model.part import Part, Record
 from ilrs_science.model.site import Site
 from ilrs_science.store import cube, records
 
-# Not the data's fault: such a part is done again, not written without the granule.
-_NOT_THE_DATA = (OSError, MemoryError)
-
 
 @dataclass
 class _Samples:
@@ -113,9 +110,10 @@ def _gather(part: Part, instrument: Instrument, site: Site, tallies: list[Tally]
             ds = _read(instrument, granule)
             times, rejected = sample_times(ds), rejected_counts(ds)
             ds, order = run_steps(with_quality(ds, instrument.product), part.steps, instrument, site, part, "granule")
-        except _NOT_THE_DATA:
-            raise
-        except Exception as error:  # noqa: BLE001 - a bad granule spoils only its own samples, with its reason named
+        except Exception as error:
+            # A bad granule spoils only its own samples, and its reason is named.
+            if _is_systems(error):
+                raise
             tally.fault = _reason(error)
             tally.read, tally.reasons = (
                 (granule.count, Counter({tally.fault: granule.count})) if at_home else (0, Counter())
@@ -188,9 +186,9 @@ def _calibrate(  # noqa: PLR0913, PLR0917 - the whole context of a chain
 
     try:
         samples, sources, raw = calibrated(found)
-    except _NOT_THE_DATA:
-        raise
     except Exception as error:
+        if _is_systems(error):
+            raise
         reasons = [_failure(calibrated, one) for one in found]
         good = [one for one, reason in zip(found, reasons, strict=True) if not reason]
         failure = error if isinstance(error, IlrsError) else StepError(f"{_reason(error)} (in a step at {site.name})")
@@ -217,11 +215,19 @@ def _calibrate(  # noqa: PLR0913, PLR0917 - the whole context of a chain
 def _failure(attempt: Callable[[Sequence[_Samples]], object], samples: _Samples) -> str:
     try:
         attempt([samples])
-    except _NOT_THE_DATA:
-        raise
-    except Exception as error:  # noqa: BLE001 - becomes the reason why a granule was rejected
-        return _reason(error)
+    except Exception as error:
+        if _is_systems(error):
+            raise
+        return _reason(error)  # why the granule is rejected
     return ""
+
+
+def _is_systems(error: Exception) -> bool:
+    """Tell whether an error lies outside the data: such a part is done again, not written without the granule.
+
+    Decoders that find bad bytes raise OSError too (gzip, FITS), but without the number of a system's error.
+    """
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
 
 
 def _reason(error: Exception) -> str:

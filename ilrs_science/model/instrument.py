@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
+from typing import Any
 
 import xarray as xr
 
@@ -47,3 +49,13 @@ class Instrument:
     """Peak memory of a part over the bytes of its largest granule and its block, as declared by the author."""
     contract: int = CONTRACT
     """Contract it was written for."""
+
+    def __post_init__(self) -> None:
+        steps: Any = self.steps
+        if not isinstance(steps, tuple) or not all(isinstance(one, FunctionType) for one in steps):
+            raise TypeError(
+                f"instrument {self.name}: steps is {steps!r}; expected a tuple of functions, such as (one,)"
+            )
+        names = ", ".join(one.__name__ for one in steps)
+        if len({one.__name__ for one in steps}) < len(steps):
+            raise ValueError(f"instrument {self.name}: its steps are called {names}; pipelines need unique names")

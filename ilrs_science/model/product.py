@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from ilrs_science.errors import Fault
 from ilrs_science.model.quality import MISSING, QUALITY_DTYPE, flag_table
 
-type Coordinate = int | Sequence[str] | Sequence[float]
+type Coordinate = int | Sequence[str] | Sequence[float] | xr.DataArray | NDArray[Any]
 type Place = Literal["slot", "mean"]
 
 
@@ -100,7 +101,13 @@ class Product:
     attributes
         Further attributes of the cube.
     coordinates
-        For each dimension other than time: its size, or its labels or values.
+        For each dimension other than time: its size, its labels or values, or a `DataArray` of values with attributes
+        such as `units`.
+
+    Raises
+    ------
+    ValueError
+        Everything that is wrong with the declaration.
     """
 
     def __init__(  # noqa: PLR0913 - one call declares one product
@@ -124,10 +131,11 @@ class Product:
         self.quality_dims = tuple(quality) if quality is not None else variables[0].dims
         self.about = about
         self.attributes = dict(attributes or {})
-        self.coordinates: dict[str, Coordinate] = dict(coordinates)
+        self.coordinates: dict[str, int | list[Any]] = {}
+        self.coordinate_attributes: dict[str, dict[str, Any]] = {}
         for name, labels in coordinates.items():
-            if not isinstance(labels, int):
-                self.coordinates[name] = [*labels]
+            self.coordinates[name] = np.asarray(labels).tolist()
+            self.coordinate_attributes[name] = dict(labels.attrs) if isinstance(labels, xr.DataArray) else {}
         if faults := self._faults():
             raise ValueError("; ".join(map(str, faults)))
 
@@ -198,7 +206,8 @@ class Product:
             "quality": list(self.quality_dims),
             "about": self.about,
             "attributes": self.attributes,
-            "coordinates": {k: v if isinstance(v, int) else list(v) for k, v in self.coordinates.items()},
+            "coordinates": dict(self.coordinates),
+            "coordinate_attributes": {k: v for k, v in self.coordinate_attributes.items() if v},
         }
 
     def _check_array(self, variable: Variable, array: xr.DataArray) -> list[Fault]:
@@ -219,21 +228,47 @@ class Product:
     def _faults(self) -> list[Fault]:
         """Return what is wrong with the declaration itself."""
         faults = []
-        names = [v.name for v in self.stored(self.place)]
-        faults += [
-            Fault(n, "declared twice", "names are unique") for n in sorted({n for n in names if names.count(n) > 1})
-        ]
-        for v in (*self.declared, self.stored(self.place)[-2]):
-            if v.dims[:1] != ("time",):
-                faults.append(Fault(f"{v.name}.dims", f"found {v.dims}", "the first dimension is time"))
-            faults += [
-                Fault(f"{v.name}.dims", f"{d!r} has no size", f"give Product({d}=...)")
-                for d in v.dims[1:]
-                if d not in self.coordinates
-            ]
-            if np.dtype(v.dtype).kind not in "fiu":
+        names = [n for v in self.declared for n in (v.name, f"{v.name}_uncertainty")[: 1 + v.uncertainty]]
+        taken = {
+            "time",
+            "site",
+            "lon",
+            "lat",
+            "height",
+            "records",
+            "quality",
+            "count",
+            "time_offset",
+            *self.coordinates,
+        }
+        for name in dict.fromkeys(names):
+            if names.count(name) > 1:
+                faults.append(Fault(name, "declared twice", "names are unique"))
+            if name in taken or not name.isidentifier():
+                allowed = f"expected one word, and none of {', '.join(sorted(taken))}"
+                faults.append(Fault(repr(name), "cannot name a variable", allowed))
+        for v in self.declared:
+            faults += self._dims_faults(v.name, v.dims)
+            if not _is_number(v.dtype):
                 faults.append(Fault(f"{v.name}.dtype", f"found {v.dtype!r}", "expected a float or integer type"))
-        return faults
+        return [*faults, *self._dims_faults("quality", self.quality_dims)]
+
+    def _dims_faults(self, name: str, dims: Any) -> list[Fault]:
+        path = f"{name}.dims"
+        if not isinstance(dims, tuple) or dims[:1] != ("time",):
+            return [Fault(path, f"found {dims!r}", "expected a tuple of names, time first")]
+        return [
+            Fault(path, f"{one!r} has no size", f"give Product({one}=...)")
+            for one in dims[1:]
+            if one not in self.coordinates
+        ]
+
+
+def _is_number(dtype: str) -> bool:
+    try:
+        return np.dtype(dtype).kind in "fiu"
+    except TypeError:
+        return False
 
 
 def _check_quality(quality: xr.DataArray, dims: tuple[str, ...]) -> list[Fault]:

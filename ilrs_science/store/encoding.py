@@ -74,6 +74,8 @@ def cf_attributes(variable: Variable, product: Product) -> dict[str, Any]:
         attributes["long_name"] = variable.about
     if variable.standard_name:
         attributes["standard_name"] = variable.standard_name
+    if np.dtype(variable.dtype).kind in "iu" and variable.fill is None:
+        attributes["_FillValue"] = variable.empty  # so that xarray shows a cell without a sample as NaN
     if variable.name == "quality":
         attributes |= flag_attributes(product.flags)
     elif not variable.coordinate and variable.uncertainty:

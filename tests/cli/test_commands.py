@@ -94,7 +94,7 @@ def test_an_inventory_can_be_written_looked_at_and_run_from(folder):
     assert [one["url"] for one in found["rejected"]] == [str(folder / "field.yaml")]
     assert ilrs("inventory", pattern).exit_code == 0
     assert ilrs("inventory", folder / "field.yaml").exit_code == 3
-    assert ilrs("run", folder / "field.yaml", "--raw", folder / "found.json").exit_code == 3
+    assert ilrs("run", folder / "field.yaml", "--raw", folder / "found.json").exit_code == 0
     assert as_json("status", folder / "field.zarr")["done"] == 18
 
 
@@ -125,6 +125,39 @@ def test_a_missing_pipeline_is_a_sentence(tmp_path):
 
 def test_an_unknown_executor_is_a_usage_error(folder):
     assert ilrs("run", folder / "field.yaml", "--executor", "magic").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "field.yaml", "--executor", "magic"),
+        ("run", "field.yaml", "--output", "/proc/nowhere/field.zarr"),
+        ("run", "none.yaml"),
+        ("status", "none.zarr"),
+        ("inventory", "campaign", "-o", "none/inventory.json"),
+        ("simulate", "fluxgate", "/proc/nowhere"),
+        ("quicklook", "none.zarr"),
+        ("new-instrument", "Wrong Name"),
+    ],
+    ids=" ".join,
+)
+def test_with_json_even_a_mistake_is_json_and_no_traceback(folder, monkeypatch, arguments):
+    monkeypatch.chdir(folder)
+    result = ilrs(*arguments, "--json")
+    assert result.exit_code in (1, 2)
+    assert json.loads(result.stdout)["error"]
+    assert "Traceback" not in result.stderr
+
+
+def test_a_path_with_brackets_and_blanks_is_shown_as_it_is(folder):
+    odd = folder / "set [bold] [!x] ü"
+    odd.mkdir()
+    (odd / "campaign").symlink_to(folder / "campaign")
+    (odd / "field.yaml").write_text(PIPELINE)
+    result = ilrs("run", odd / "field.yaml")
+    assert result.exit_code == 0, result.output
+    assert str(odd / "field.zarr") in result.stdout
+    assert str(odd / "field.zarr") in ilrs("status", odd / "field.zarr").stdout
 
 
 def test_an_unreachable_scheduler_is_a_sentence(folder):

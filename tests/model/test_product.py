@@ -1,8 +1,11 @@
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 import xarray as xr
 
-from ilrs_science import Product, Variable
+from ilrs_science import Instrument, Product, Variable
 from ilrs_science.model.quality import COMMON_FLAGS, flag_table
 
 B = Variable("b", ("time", "axis"), "f4", units="nT")
@@ -44,10 +47,14 @@ def test_flags_of_another_shape_or_width_are_a_fault(quality: object) -> None:
     ("variables", "more", "words"),
     [
         ((), {}, "at least one variable"),
-        ((Variable("b", ("axis", "time"), "f4", "nT"),), {"axis": 2}, "first dimension is time"),
+        ((Variable("b", ("axis", "time"), "f4", "nT"),), {"axis": 2}, "time first"),
         ((B,), {}, "'axis' has no size"),
         ((B, B), {"axis": 2}, "declared twice"),
-        ((Variable("quality", ("time",), "f4", "1"),), {}, "declared twice"),
+        ((Variable("quality", ("time",), "f4", "1"),), {}, "cannot name a variable"),
+        ((Variable("count", ("time",), "u4", "1"),), {}, "cannot name a variable"),
+        ((Variable("a b", ("time",), "f4", "1"),), {}, "expected one word"),
+        ((Variable("b", "time", "f4", "1"),), {}, "expected a tuple of names"),
+        ((Variable("b", ("time",), "foo", "1"),), {}, "float or integer"),
         ((Variable("name", ("time",), "U3", "1"),), {}, "float or integer"),
         ((B,), {"axis": 2, "quality": ("time", "pixel")}, "'pixel' has no size"),
         ((B,), {"axis": 2, "flags": ("missing",)}, "new one-word names"),
@@ -63,3 +70,23 @@ def test_a_wrong_declaration_is_refused_with_its_reason(variables: tuple, more: 
 def test_low_bits_mean_the_same_in_every_product() -> None:
     assert list(flag_table(("mine",)).items())[:8] == [(name, 1 << bit) for bit, name in enumerate(COMMON_FLAGS)]
     assert flag_table(("mine",))["mine"] == 256
+
+
+def test_a_dimension_may_have_values_of_numpy_and_units() -> None:
+    energy = xr.DataArray(np.array([1, 2, 5], "f4"), dims="energy", attrs={"units": "keV"})
+    product = Product(Variable("counts", ("time", "energy"), "u4", "1"), energy=energy)
+    assert product.sizes == {"energy": 3}
+    assert json.loads(json.dumps(product.as_json()))["coordinate_attributes"] == {"energy": {"units": "keV"}}
+
+
+def one_step(ds: xr.Dataset) -> xr.Dataset:
+    return ds
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"), [(one_step, "expected a tuple"), ((one_step, one_step), "unique names"), ([one_step], "tuple")]
+)
+def test_an_instrument_with_impossible_steps_is_refused(steps: Any, words: str) -> None:
+    product = Product(Variable("v", ("time",), "f4", "1"))
+    with pytest.raises((TypeError, ValueError), match=words):
+        Instrument("wrong", "*", lambda granule: xr.Dataset(), steps, product)

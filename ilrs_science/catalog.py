@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import re
@@ -262,9 +263,12 @@ def _expand(pattern: str, candidates: Iterable[Instrument]) -> list[str]:
     if not re.search(r"[*?\[]", wild):
         found = sorted(filesystem.find(path)) if filesystem.isdir(path) else [path]
     else:
+        # Python's own glob follows links to folders, fsspec's does not.
+        local = "file" in filesystem.protocol
+        matching = glob.glob(path, recursive=True) if local else filesystem.glob(path)  # noqa: PTH207 - of text, as fsspec's
         found = sorted(
             one
-            for one in filesystem.glob(path)
+            for one in matching
             if not filesystem.isdir(one) or any(fnmatch(Path(one).name, candidate.files) for candidate in candidates)
         )
     return [str(filesystem.unstrip_protocol(one)) if "://" in pattern else str(one) for one in found]
@@ -283,7 +287,8 @@ def _site_in_path(url: str, pattern: str) -> str:
         elif piece.startswith("**"):
             expression += ".*"
         elif piece.startswith("["):
-            expression += piece.replace("[!", "[^")
+            inside = piece[1:-1].replace("\\", r"\\").replace("[", r"\[")
+            expression += f"[^{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"
         else:
             expression += {"*": "[^/]*", "?": "[^/]"}.get(piece, re.escape(piece))
     match = re.search(expression + "$", url)

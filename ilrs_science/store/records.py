@@ -27,7 +27,8 @@ def load_all(url: str) -> dict[int, Record]:
         n for n in filesystem.ls(root, detail=False) if n.endswith(".json") and n.rsplit("/", 1)[-1][:-5].isdigit()
     ]
     found = {}
-    for content in filesystem.cat(names).values() if names else ():
+    # By ranges, because `cat` takes a bracket in a name for a wildcard.
+    for content in filesystem.cat_ranges(names, [0] * len(names), [None] * len(names)):
         try:
             record = Record.from_json(json.loads(content))
         except (ValueError, TypeError, KeyError):

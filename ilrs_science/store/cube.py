@@ -229,14 +229,18 @@ def _write_coordinates(group: zarr.Group, product: Product, place: Place, axis: 
 
 def _write_places(group: zarr.Group, dimension: str, sites: Sequence[Site]) -> None:
     frames = sorted({site.frame for site in sites})
-    for name, units, about in (
-        ("lon", "degrees_east", "longitude"),
-        ("lat", "degrees_north", "planetocentric latitude"),
-        ("height", "m", "height above the sphere of 1737.4 km"),
+    # `degree`, not CF's degrees_east: astropy knows only the one, and the standard name says the direction.
+    for name, standard_name, units, about in (
+        ("lon", "longitude", "degree", "longitude, east positive"),
+        ("lat", "latitude", "degree", "planetocentric latitude"),
+        ("height", "", "m", "height above the sphere of 1737.4 km"),
     ):
         values = [getattr(site, name) for site in sites]
         numbers = np.array([np.nan if value is None else value for value in values], "f8")
-        _write(group, name, (dimension,), numbers, {"units": units, "long_name": about, "frame": ", ".join(frames)})
+        attributes = {"units": units, "long_name": about, "frame": ", ".join(frames)}
+        if standard_name:
+            attributes["standard_name"] = standard_name
+        _write(group, name, (dimension,), numbers, attributes)
 
 
 def _write(group: zarr.Group, name: str, dims: tuple[str, ...], values: Any, attributes: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from ilrs_science import __version__, catalog, registry
 from ilrs_science.cli import show
-from ilrs_science.cli.show import CONSOLE, Progress, UsageError, guarded, print_json
+from ilrs_science.cli.terminal import CONSOLE, Progress, UsageError, guarded, print_json
 from ilrs_science.engine.plan import plan as make_plan
 from ilrs_science.engine.run import ExecutorName
 from ilrs_science.engine.run import run as run_plan

@@ -11,7 +11,7 @@ import xarray as xr
 from rich.console import Console
 
 from ilrs_science.analysis.quicklook import save_quicklook
-from ilrs_science.cli.show import Progress
+from ilrs_science.cli.terminal import Progress
 from ilrs_science.engine.cluster import connect
 from ilrs_science.engine.plan import plan
 from ilrs_science.engine.run import Report, run

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from typing import Any
 
 import dask
@@ -54,18 +56,29 @@ def connect(cluster: str | Client, workers: int | None = None) -> Iterator[Clien
         )
     settings = described[cluster]
     dashboard = settings.get("dashboard_address")
-    with (
-        dask.config.set(settings.get("dask", {})),
-        LocalCluster(
+    with dask.config.set(settings.get("dask", {})), _interrupts_held():
+        local = LocalCluster(
             n_workers=workers or os.cpu_count() or 1,
             threads_per_worker=settings.get("threads_per_worker", 1),
             # Without an address Dask would still serve its metrics to everybody, on port 8787.
             dashboard_address=dashboard or "127.0.0.1:0",
             scheduler_kwargs={"dashboard": dashboard is not None},
-        ) as local,
-        Client(local, set_as_default=False) as client,
-    ):
+        )
+    with local, Client(local, set_as_default=False) as client:
         yield client
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let processes start that do not hear Ctrl-C, which a terminal sends to all; they finish, and we stop them."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _security(address: str) -> Security | None:

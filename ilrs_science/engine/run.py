@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -237,7 +238,7 @@ def _executing(
     elif executor != "processes":
         raise IlrsError(f"no executor {executor!r}; it is serial, threads or processes, or give a cluster")
     else:
-        with ProcessPoolExecutor(count, mp_context=_fork_server()) as pool:
+        with ProcessPoolExecutor(count, mp_context=_fork_server(), initializer=_ignore_interrupts) as pool:
             yield lambda parts: _on_pool(pool, parts, 2 * count)
 
 
@@ -251,6 +252,11 @@ def _fork_server() -> multiprocessing.context.BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["ilrs_science", "dask.array"])  # xarray imports dask.array at its first use
     return context
+
+
+def _ignore_interrupts() -> None:
+    # A terminal sends Ctrl-C to all processes; workers finish their part, and the one that waits for them stops them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _one_by_one(parts: Sequence[Part]) -> Generator[Record]:

@@ -148,6 +148,9 @@ def flags_and_uncertainty(case: Case) -> None:
             raise ConformanceError(
                 f"{name} is in {delivered[name].units!r}; expected {variable.units!r}, as {variable.name}"
             )
+        absent = [one for one in (variable.name, name) if any(one not in out for out in outcomes)]
+        if absent:
+            raise ConformanceError(f"the steps deliver no {' and no '.join(absent)}; the product declares it")
         _check_uncertainty(outcomes, variable, name)
     declared = sum(product.flags.values())
     for out in outcomes:

@@ -43,6 +43,7 @@ WRONG = [
     ("negative", "flags_and_uncertainty", "b_uncertainty is -0.05 in 360 good values", set()),
     ("stray_bit", "flags_and_uncertainty", "quality has bits 0x1000 that the product does not declare", set()),
     ("no_uncertainty", "flags_and_uncertainty", "b has no uncertainty; deliver b_uncertainty", set()),
+    ("undelivered", "flags_and_uncertainty", "the steps deliver no b_uncertainty", {"schema", "edge_blocks"} | RUNS),
     ("greedy", "memory", "memory=8 allows", set()),
     ("shifted", "every_sample_counted", "none of 240 samples was placed (240 outside the axis)", set()),
 ]

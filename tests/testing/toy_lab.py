@@ -128,6 +128,13 @@ def index_miscounting(granule: Granule):
 miscounting_index = _wrong("toy-miscounting-index", index=index_miscounting)
 
 
+def misspells(ds: xr.Dataset) -> xr.Dataset:
+    return ds.rename(b_uncertainty="b_uncertain")
+
+
+undelivered = _wrong("toy-undelivered", misspells)
+
+
 def read_without_units(granule: Granule) -> xr.Dataset:
     return read(granule).drop_attrs().assign_attrs(site="base")
 

@@ -22,6 +22,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import xarray as xr
@@ -137,6 +138,17 @@ def explain(resolution: Resolution) -> str:
     if not resolution.candidates:
         return "there is no candidate"
     return "candidates: " + "; ".join(f"{Path(one.url).name} ({reason})" for one, reason in resolution.candidates)
+
+
+def describe(reference: Reference) -> dict[str, Any]:
+    """Return what identifies a reference, wherever its file lies, as JSON-able values."""
+    return {
+        "kind": reference.kind,
+        "site": reference.site,
+        "valid": [isot(reference.start), isot(reference.stop)],
+        "sha256": reference.sha256,
+        "source": reference.source,
+    }
 
 
 def fault(path: str, resolution: Resolution) -> Fault:

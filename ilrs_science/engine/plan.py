@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ilrs_science import catalog, registry
+from ilrs_science import catalog, references, registry
 from ilrs_science.engine.calls import bind_steps
 from ilrs_science.engine.faults import layout_faults, nothing_to_read, site_faults, time_faults, unknown_site_faults
 from ilrs_science.engine.parts import find_sites, make_axis, make_parts, overlaps, part_memory, without_duplicates
@@ -97,16 +97,7 @@ class Plan:
             "bytes_out": self.bytes_out,
             "memory_per_part": self.memory,
             "steps": [{"name": s.name, "parameters": dict(s.parameters), "margin_ns": s.margin} for s in self.steps],
-            "references": [
-                {
-                    "kind": r.kind,
-                    "site": r.site,
-                    "valid": [isot(r.start), isot(r.stop)],
-                    "sha256": r.sha256,
-                    "url": r.url,
-                }
-                for r in self.references()
-            ],
+            "references": [references.describe(one) | {"url": one.url} for one in self.references()],
             "duplicates": [granule.url for granule in self.duplicates],
             "outside": [{"url": granule.url, "site": granule.site} for granule in self.outside],
             "rejected": [asdict(rejection) for rejection in self.rejected],

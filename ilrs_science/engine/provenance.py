@@ -6,9 +6,8 @@ import json
 from importlib.metadata import version
 from typing import Any
 
-from ilrs_science import registry
+from ilrs_science import references, registry
 from ilrs_science.engine.plan import Plan
-from ilrs_science.geometry.time import isot
 
 
 def provenance(made: Plan) -> dict[str, Any]:
@@ -19,16 +18,7 @@ def provenance(made: Plan) -> dict[str, Any]:
         "plugin": {"name": made.instrument.name, "distribution": distribution, "version": number},
         "code": made.parts[0].code if made.parts else "",
         "steps": [{"name": s.name, "parameters": dict(s.parameters)} for s in made.steps],
-        "references": [
-            {
-                "kind": r.kind,
-                "site": r.site,
-                "valid": [isot(r.start), isot(r.stop)],
-                "sha256": r.sha256,
-                "source": r.source,
-            }
-            for r in made.references()
-        ],
+        "references": [references.describe(one) for one in made.references()],
         "inputs": "records/*.json: every granule with its digest",
         "versions": {name: version(name) for name in ("ilrs-science", "numpy", "xarray", "zarr")},
     }

@@ -205,9 +205,7 @@ def _write_coordinates(group: zarr.Group, product: Product, place: Place, axis: 
         "calendar": "proleptic_gregorian",
         "standard_name": "time",
         "axis": "T",
-        "long_name": "TAI, start of the slot (time_scale: TAI)"
-        if isinstance(axis, RegularAxis)
-        else "TAI (time_scale: TAI)",
+        "long_name": "start of slot (time_scale: TAI)" if isinstance(axis, RegularAxis) else "time (time_scale: TAI)",
         "time_scale": "TAI",
     }
     _write(group, "time", ("time",), axis.times(), time)

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ilrs_science.errors import CubeError
-from ilrs_science.geometry.time import convert, parse_utc
+from ilrs_science.geometry.time import parse_utc, tai_to_utc
 
 
 @xr.register_dataset_accessor("ilrs")  # type: ignore[no-untyped-call]
@@ -23,7 +23,7 @@ class CubeAccessor:
     def utc(self) -> xr.DataArray:
         """UTC of every time, datetime64[ns]; a leap second shows as the second after it."""
         time = self._cube["time"]
-        utc = convert(time.values.astype("datetime64[ns]").astype(np.int64), "tai", "utc").astype("datetime64[ns]")
+        utc = tai_to_utc(time.values.astype("datetime64[ns]").astype(np.int64)).astype("datetime64[ns]")
         return xr.DataArray(utc, dims=time.dims, attrs={"long_name": "UTC", "time_scale": "UTC"}, name="utc")
 
     def sel_utc(self, start: str, stop: str) -> xr.Dataset:

@@ -27,7 +27,7 @@ time: {start: 2031-03-01T00:00:00Z, stop: 2031-03-02T00:00:00Z, step: 1 s}
 raw: field/raw/{site}/*.fgm           # the site comes from the path
 steps:
   - flag_saturated
-  - correct_clock: {limit: 2 s}
+  - correlate_clock: {limit: 2 s}
   - to_nanotesla: {noise: 0.05}
   - despike: {window: 20 s}           # from the library; any installed package may add steps
 references: {folders: [field/references]}

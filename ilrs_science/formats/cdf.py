@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science.errors import FormatError
-from ilrs_science.geometry.time import SECOND, convert
+from ilrs_science.geometry.time import SECOND, utc_to_tai
 
 _MILLISECOND = 10**6
 _YEAR_ZERO = 62_167_219_200  # seconds from 0000-01-01 to 1970-01-01, proleptic Gregorian
@@ -109,7 +109,7 @@ def to_tai(values: NDArray[Any], kind: str) -> tuple[NDArray[np.int64], NDArray[
     seconds = seconds - _YEAR_ZERO
     known = (seconds >= _1972) & (seconds < _LATEST) & (nanoseconds >= 0) & (nanoseconds <= SECOND)
     utc = np.where(known, seconds, _1972).astype(np.int64) * SECOND + np.where(known, nanoseconds, 0).astype(np.int64)
-    return convert(utc, "utc", "tai"), known
+    return utc_to_tai(utc), known
 
 
 def _dataset(cdf: Any, path: Path, size: int, variables: Sequence[str] | None, epoch: str | None) -> xr.Dataset:

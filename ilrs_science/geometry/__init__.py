@@ -1,5 +1,39 @@
-"""Time scales, frames and the sky; the only room that looks at ephemerides and leap seconds."""
+"""Time scales, clocks, frames and the sky; the only room that looks at ephemerides and leap seconds."""
 
-from ilrs_science.geometry.time import convert, isot, parse_utc
+from ilrs_science.geometry.clock import Clock
+from ilrs_science.geometry.day import illumination, local_solar_time, lunar_day
+from ilrs_science.geometry.ephemeris import Ephemeris, default_ephemeris
+from ilrs_science.geometry.frames import mean_field_aligned, rotation, transform
+from ilrs_science.geometry.place import Orbit, position
+from ilrs_science.geometry.scales import convert, offset, surface_clock_rate
+from ilrs_science.geometry.sky import altaz, libration, subpoint
+from ilrs_science.geometry.surface import to_geodetic
+from ilrs_science.geometry.time import isot, parse_utc
+from ilrs_science.geometry.windows import eclipses, visibility
+from ilrs_science.model.site import Site
 
-__all__ = ["convert", "isot", "parse_utc"]
+__all__ = [
+    "Clock",
+    "Ephemeris",
+    "Orbit",
+    "Site",
+    "altaz",
+    "convert",
+    "default_ephemeris",
+    "eclipses",
+    "illumination",
+    "isot",
+    "libration",
+    "local_solar_time",
+    "lunar_day",
+    "mean_field_aligned",
+    "offset",
+    "parse_utc",
+    "position",
+    "rotation",
+    "subpoint",
+    "surface_clock_rate",
+    "to_geodetic",
+    "transform",
+    "visibility",
+]

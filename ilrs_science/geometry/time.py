@@ -2,14 +2,14 @@
 
 A time is an int64 count of nanoseconds since 1970-01-01T00:00:00 of its own scale. For UTC that is the POSIX-like count
 in which every day has 86400 s; a leap second 23:59:60 exists in TAI and in text, and shares its UTC count with the
-second after it. Leap seconds are those of ERFA (IERS Bulletin C), from 1972 on.
+second after it. TAI - UTC is that of ERFA (IERS Bulletin C and, from 1960 to 1971, the steps and rates of the BIH). Of
+leap seconds yet to be announced nobody knows: UTC after the last bulletin is a forecast without any.
 """
 
 from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Literal
 
 import erfa
 import numpy as np
@@ -17,65 +17,68 @@ from numpy.typing import ArrayLike, NDArray
 
 from ilrs_science.errors import IlrsError
 
-type Scale = Literal["utc", "tai"]
+type Nanoseconds = NDArray[np.int64]
 
 SECOND = 10**9
-_DAY = 86400 * SECOND
-_LAST = 2**63 - 1 - 2 * _DAY
+DAY = 86400 * SECOND
+_LAST = 2**63 - 1 - 2 * DAY
 
 
 @cache
-def _leap_seconds() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the UTC day starts at which TAI - UTC changes, and its values from then on; both int64 ns."""
+def _table() -> tuple[Nanoseconds, Nanoseconds, Nanoseconds]:
+    """Return the UTC starts of the spans of TAI - UTC, its values there (ns), and its rates (ns a day, 0 from 1972)."""
     table = erfa.leap_seconds.get()
-    table = table[table["year"] >= 1972]  # noqa: PLR2004 - before 1972 UTC was not a whole number of seconds off TAI
-    months = (table["year"] - 1970) * 12 + table["month"] - 1
-    starts = months.astype("datetime64[M]").astype("datetime64[ns]").astype(np.int64)
-    return starts, (np.round(table["tai_utc"]) * SECOND).astype(np.int64)
+    year, month = table["year"], table["month"]
+    starts = ((year - 1970) * 12 + month - 1).astype("datetime64[M]").astype("datetime64[ns]").astype(np.int64)
+    first, later = erfa.dat(year, month, 1, 0.0), erfa.dat(year, month, 1, 1.0)
+    offsets = np.rint(first * SECOND).astype(np.int64)
+    return starts, offsets, np.rint((later - first) * SECOND).astype(np.int64)
 
 
-def convert(time: ArrayLike, source: Scale, target: Scale) -> NDArray[np.int64]:
-    """Convert times between UTC and TAI.
+def _span(ns: Nanoseconds | np.int64, starts: Nanoseconds) -> NDArray[np.intp]:
+    index = np.searchsorted(starts, ns, side="right") - 1
+    if (index < 0).any():
+        msg = "a time lies before 1960-01-01, where there is no UTC"
+        raise IlrsError(msg)
+    return index
 
-    Parameters
-    ----------
-    time
-        int64 nanoseconds since 1970-01-01T00:00:00 of the source scale, or datetime64.
-    source, target
-        `utc` or `tai`.
 
-    Returns
-    -------
-    int64 ns of the target scale, same shape.
+def _offset(utc: Nanoseconds | np.int64, index: NDArray[np.intp]) -> Nanoseconds:
+    """Return TAI - UTC, ns, at UTC counts taken for those of the given spans."""
+    starts, offsets, rates = _table()
+    drift = rates[index]
+    if not drift.any():
+        return offsets[index]
+    return offsets[index] + np.rint(drift * ((utc - starts[index]) / DAY)).astype(np.int64)
+
+
+def utc_to_tai(utc: ArrayLike) -> Nanoseconds:
+    """Return the TAI of UTC counts, both int64 ns, same shape.
 
     Raises
     ------
     IlrsError
-        A time before 1972, a NaT, or an unknown scale.
+        A time before 1960, where UTC begins.
     """
-    for scale in (source, target):
-        if scale not in ("utc", "tai"):
-            msg = f"unknown time scale {scale!r}; it is utc or tai"
-            raise IlrsError(msg)
-    values = np.asarray(time)
-    if values.dtype.kind == "M":
-        if np.isnat(values).any():
-            msg = "a time is NaT; every time must be known"
-            raise IlrsError(msg)
-        values = values.astype("datetime64[ns]")
-    ns = values.astype(np.int64)
-    if source == target:
-        return ns
-    starts, offsets = _leap_seconds()
-    sign = 1 if source == "utc" else -1
-    if source == "tai":
-        starts = starts + offsets
-    index = np.searchsorted(starts, ns, side="right") - 1
-    if (index < 0).any():
-        msg = "a time lies before 1972-01-01, where UTC is not a whole number of seconds off TAI; not supported"
-        raise IlrsError(msg)
-    # A view on the leap second itself (TAI) maps to the count of the second after it, as POSIX time does.
-    return ns + sign * offsets[index]
+    ns = np.asarray(utc, np.int64)
+    return ns + _offset(ns, _span(ns, _table()[0]))
+
+
+def tai_to_utc(tai: ArrayLike) -> Nanoseconds:
+    """Return the UTC counts of TAI, both int64 ns, same shape; a leap second shares the count of the second after it.
+
+    Raises
+    ------
+    IlrsError
+        A time before 1960, where UTC begins.
+    """
+    ns = np.asarray(tai, np.int64)
+    starts, offsets, _ = _table()
+    index = _span(ns, starts + offsets)
+    utc = ns - offsets[index]
+    for _ in range(2):  # the rate before 1972 is 3e-8, so that the second pass is exact
+        utc = ns - _offset(utc, index)
+    return utc
 
 
 _ISO = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?)?Z?")
@@ -91,35 +94,56 @@ def parse_utc(text: str) -> int:
     IlrsError
         The text is no such time.
     """
+    problem = IlrsError(f"{text!r} is not a UTC time; write it as 2031-03-01T00:00:00Z")
+    count, leap = parse_count(text, problem)
+    utc = np.int64(count)
+    if not leap:
+        tai = utc_to_tai(utc)
+        if tai_to_utc(tai) != utc:
+            raise problem  # within a step forward of UTC, as at the end of January 1968
+        return int(tai)
+    starts, offsets, _ = _table()
+    midnight = utc // SECOND * SECOND
+    before = _span(midnight - 1, starts)
+    tai = utc + _offset(utc, before)
+    ends = before + 1 < len(starts) and starts[before + 1] == midnight and tai < midnight + offsets[before + 1]
+    if not ends:
+        raise problem
+    return int(tai)
+
+
+def parse_count(text: str, problem: IlrsError) -> tuple[int, bool]:
+    """Return the count of ISO 8601 text, ns since 1970 in days of 86400 s, and whether its seconds are 60.
+
+    Raises
+    ------
+    IlrsError
+        `problem`, where the text is no time; or it lies beyond what nanoseconds reach.
+    """
     match = _ISO.fullmatch(text.strip())
-    problem = f"{text!r} is not a UTC time; write it as 2031-03-01T00:00:00Z"
     if match is None:
-        raise IlrsError(problem)
+        raise problem
     date, hour, minute, second, fraction = match.groups(default="0")
     try:
-        days = int(np.datetime64(date, "D").astype(np.int64))
+        day = int(np.datetime64(date, "D").astype(np.int64)) * DAY
     except ValueError as error:
-        raise IlrsError(problem) from error
-    day = days * _DAY
-    if day > _LAST:
-        raise IlrsError(f"{text!r} lies beyond 2262-04-11, the last day that int64 nanoseconds reach")
-    nanoseconds = int(fraction.ljust(9, "0"))
-    midnight = int(convert(day, "utc", "tai"))
-    clock = (int(hour) * 3600 + int(minute) * 60 + int(second)) * SECOND
-    length = int(convert(day + _DAY, "utc", "tai")) - midnight
-    leap = int(second) == 60 and (int(hour), int(minute)) == (23, 59) and length > _DAY  # noqa: PLR2004
+        raise problem from error
+    if abs(day) > _LAST:
+        raise IlrsError(f"{text!r} lies outside 1677 to 2262, the years that int64 nanoseconds reach")
+    leap = (int(hour), int(minute), int(second)) == (23, 59, 60)
     if int(hour) > 23 or int(minute) > 59 or (int(second) > 59 and not leap):  # noqa: PLR2004
-        raise IlrsError(problem)
-    return midnight + clock + nanoseconds
+        raise problem
+    clock = (int(hour) * 3600 + int(minute) * 60 + int(second)) * SECOND
+    return day + clock + int(fraction.ljust(9, "0")), leap
 
 
 def isot(tai: int) -> str:
     """Return TAI nanoseconds as UTC text in ISO 8601, with as many decimals as needed (none, 3, 6 or 9)."""
-    utc = int(convert(tai, "tai", "utc"))
-    starts, offsets = _leap_seconds()
-    in_leap = bool(np.isin(tai // SECOND, (starts[1:] + offsets[1:]) // SECOND - 1))
-    shown = np.datetime64(utc - (SECOND if in_leap else 0), "ns")
-    text = str(shown)
+    starts, offsets, _ = _table()
+    utc = int(tai_to_utc(tai))
+    after = int(_span(np.int64(tai), starts + offsets)) + 1
+    in_leap = after < len(starts) and utc >= starts[after]
+    text = str(np.datetime64(utc - (SECOND if in_leap else 0), "ns"))
     for _ in range(3):
         text = text.removesuffix("000") if "." in text else text
     text = text.removesuffix(".")

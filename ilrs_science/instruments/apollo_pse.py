@@ -12,9 +12,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ilrs_science import FormatError, Granule, IlrsError, Instrument, Product, Variable, set_flag
+from ilrs_science import FormatError, Granule, Instrument, Product, Variable, set_flag
 from ilrs_science.formats.alsep import FRAME_NS, Frames, read_tape
-from ilrs_science.geometry import convert
+from ilrs_science.geometry.time import utc_to_tai
 
 FULL_SCALE = 1023
 """Largest value of a word; it and 0 mean that the converter was at its end."""
@@ -41,7 +41,7 @@ def read(granule: Granule) -> xr.Dataset:
     """Decode the long-period channels of a station: four samples a frame, evenly spaced from the time of the frame."""
     frames = _frames(granule)
     words = np.stack([frames.words[:, list(numbers)] for numbers in _LONG_PERIOD.values()], axis=-1)
-    times = (_tai(frames, granule)[:, None] + _OFFSETS).ravel()
+    times = (utc_to_tai(frames.time)[:, None] + _OFFSETS).ravel()
     return _dataset(frames, times, words.reshape(-1, len(_LONG_PERIOD)), len(_OFFSETS))
 
 
@@ -49,7 +49,7 @@ def read_tidal(granule: Granule) -> xr.Dataset:
     """Decode the tidal channels and the temperature: one sample a frame, each channel in every other frame."""
     frames = _frames(granule)
     words = [np.where(frames.number % 2 == parity, frames.words[:, word], -1) for word, parity in _TIDAL.values()]
-    return _dataset(frames, _tai(frames, granule), np.stack(words, axis=-1), 1)
+    return _dataset(frames, utc_to_tai(frames.time), np.stack(words, axis=-1), 1)
 
 
 def index(granule: Granule) -> list[Granule]:
@@ -99,7 +99,7 @@ def _stations(granule: Granule) -> list[Frames]:
 def _granules(granule: Granule, offsets: NDArray[np.int64]) -> list[Granule]:
     granules = []
     for frames in _stations(granule):
-        times = _tai(frames, granule)
+        times = utc_to_tai(frames.time)
         start, stop = int(times.min()), int(times.max() + offsets[-1]) + 1
         count = (len(times) + sum(frames.rejected.values())) * len(offsets)
         granules.append(replace(granule, site=_site(frames), start=start, stop=stop, count=count))
@@ -108,13 +108,6 @@ def _granules(granule: Granule, offsets: NDArray[np.int64]) -> list[Granule]:
 
 def _site(frames: Frames) -> str:
     return f"apollo-{frames.station}"
-
-
-def _tai(frames: Frames, granule: Granule) -> NDArray[np.int64]:
-    try:
-        return convert(frames.time, "utc", "tai")
-    except IlrsError as error:
-        raise FormatError(f"{granule.url}: {_site(frames)}: {error}") from error
 
 
 def _dataset(frames: Frames, times: NDArray[np.int64], words: NDArray[np.int16], samples: int) -> xr.Dataset:

@@ -145,13 +145,18 @@ def _records(
 ) -> NDArray[Any]:
     records = np.zeros(len(counts) // VECTORS, PACKET)
     first = times[::VECTORS]
-    clock = first + station.clock_offset + np.rint((first - begin) * station.clock_drift).astype(np.int64) - CLOCK_EPOCH
-    records["seconds"], rest = np.divmod(clock, SECOND)
+    records["seconds"], rest = np.divmod(_reading(first, station, begin), SECOND)
     records["fraction"] = np.minimum(np.rint(rest * 65536 / SECOND), 65535)
     records["period_ms"] = period_ms
     records["counts"] = counts.reshape(-1, VECTORS, 3)
     records["sequence"] = 0xC000 | (np.arange(len(records)) & 0x3FFF)
     return records
+
+
+def _reading(times: NDArray[np.int64], station: Station, begin: int) -> NDArray[np.int64]:
+    """Return what the clock of a station shows at TAI ns, ns."""
+    gained = np.rint((times - begin) * station.clock_drift).astype(np.int64)
+    return times - CLOCK_EPOCH + station.clock_offset + gained
 
 
 def _lost_packets(rng: np.random.Generator, packets: int) -> NDArray[np.bool_]:
@@ -196,6 +201,7 @@ def _write_references(
     folder: Path, station: Station, matrix: NDArray[np.float64], offset: NDArray[np.float64], begin: int
 ) -> list[dict[str, Any]]:
     folder.mkdir(parents=True, exist_ok=True)
+    correlated = np.array([begin - _REFERENCE_SPAN])
     payloads = {
         "matrix": xr.Dataset(
             {
@@ -205,10 +211,10 @@ def _write_references(
         ),
         "clock": xr.Dataset(
             {
-                "epoch": ((), begin, {"units": "ns", "about": "TAI"}),
-                "offset": ((), station.clock_offset, {"units": "ns", "about": "station clock less TAI at the epoch"}),
-                "drift": ((), station.clock_drift, {"units": "1"}),
-                "sigma": ((), 1.0e-5, {"units": "s"}),
+                "ticks": ("segment", _reading(correlated, station, begin), {"about": "a tick is 1 ns of the station"}),
+                "tai": ("segment", correlated, {"units": "ns"}),
+                "rate": ("segment", [1e-9 / (1.0 + station.clock_drift)], {"units": "s"}),
+                "sigma": ("segment", [1.0e-5], {"units": "s"}),
             }
         ),
     }

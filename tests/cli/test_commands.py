@@ -107,7 +107,7 @@ def test_status_and_info_tell_what_a_cube_is(folder):
     assert info["provenance"]["plugin"]["distribution"] == "ilrs-science"
     assert info["start_utc"] == "2031-03-01T00:00:00.000000000"
     shown = ilrs("info", folder / "field.zarr").stdout
-    assert "step correct_clock(limit=2 s" in shown
+    assert "step correlate_clock(counts=clock_counts, limit=2 s" in shown
 
 
 def test_no_cube_is_a_sentence_and_exit_code_1(tmp_path):

@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ilrs_science.errors import IlrsError
-from ilrs_science.geometry.time import SECOND, convert, isot, parse_utc
+from ilrs_science.geometry import convert
+from ilrs_science.geometry.time import SECOND, isot, parse_utc
 
 FIRST, LAST = 63_072_010 * SECOND, 7_000_000_000 * SECOND
 LEAP_DAYS = [
@@ -73,20 +74,20 @@ def test_utc_counts_never_go_back_by_more_than_a_leap_second(tai: int, later: in
     [
         *("", "now", "2031", "2031-13-01", "2031-02-30", "2031-03-01T24:00:00Z", "2031-03-01T12:60:00Z"),
         *("2031-03-01T23:59:60Z", "2016-12-31T23:58:60Z", "2031-03-01T00:00:00+01:00", "2031-03-01T00:00:61Z"),
-        *("2031-03-01T00:00:00.1234567890Z", "1971-12-31T23:59:59Z"),
+        *("2031-03-01T00:00:00.1234567890Z", "1959-12-31T23:59:59Z"),
         *("2262-12-31T00:00:00Z", "2800-01-01T00:00:00Z", "9999-12-31T23:59:59Z"),
     ],
 )
 def test_what_is_no_time_is_refused_with_its_text(text: str) -> None:
-    with pytest.raises(IlrsError, match=r"not a UTC time|before 1972|beyond 2262"):
+    with pytest.raises(IlrsError, match=r"not a UTC time|before 1960|outside 1677 to 2262"):
         parse_utc(text)
 
 
 def test_an_unknown_time_and_an_unknown_scale_are_refused() -> None:
     with pytest.raises(IlrsError, match="NaT"):
         convert(np.array(["2031-01-01", "NaT"], "datetime64[ns]"), "utc", "tai")
-    with pytest.raises(IlrsError, match="'tdb'; it is utc or tai"):
-        convert(0, "tdb", "tai")
+    with pytest.raises(IlrsError, match="'lmst'; known are utc, tai"):
+        convert(0, "lmst", "tai")
 
 
 def test_datetimes_of_any_unit_become_nanoseconds() -> None:

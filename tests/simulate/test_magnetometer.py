@@ -44,7 +44,7 @@ def test_the_reduced_cube_is_the_truth_within_its_uncertainty(campaign: Path, tm
         "time": time,
         "raw": str(campaign / "raw" / "{site}" / "*.fgm"),
         "references": {"folders": [str(campaign / "references")]},
-        "steps": ["flag_saturated", "correct_clock", "to_nanotesla", {"despike": {"window": "20 s"}}],
+        "steps": ["flag_saturated", "correlate_clock", "to_nanotesla", {"despike": {"window": "20 s"}}],
         "layout": {"chunk": 600, "shard": 1800},
         "output": str(tmp_path / "field.zarr"),
     }

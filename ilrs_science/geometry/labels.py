@@ -1,0 +1,53 @@
+"""Results as labelled arrays: dimensions and time of what was asked for, units, frame and ephemeris in attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import xarray as xr
+from numpy.typing import NDArray
+
+from ilrs_science.geometry.ephemeris import Ephemeris
+from ilrs_science.geometry.moments import Moments
+from ilrs_science.geometry.time import Nanoseconds
+
+TIME = {"standard_name": "time", "long_name": "time (time_scale: TAI)", "time_scale": "TAI"}
+
+
+def dataset(
+    variables: Mapping[str, tuple[NDArray[Any], Mapping[str, str]]],
+    time: Moments,
+    moments: Nanoseconds,
+    attributes: Mapping[str, str],
+    ephemeris: Ephemeris,
+) -> xr.Dataset:
+    """Return values with their attributes, by name.
+
+    Parameters
+    ----------
+    variables
+        Values of the shape of `moments`, each with its attributes.
+    time
+        What the user asked for; a `DataArray` hands on its dimensions and coordinates.
+    moments
+        The same, int64 ns of TAI.
+    attributes
+        Of the dataset.
+    ephemeris
+        What was used.
+    """
+    if isinstance(time, xr.DataArray):
+        dims, coordinates = time.dims, dict(time.coords)
+    else:
+        dims = ("time",) if moments.ndim == 1 else tuple(f"time_{i}" for i in range(moments.ndim))
+        stamps = moments.astype("datetime64[ns]")
+        coordinates = {"time": xr.DataArray(stamps, dims=dims, attrs=TIME)}
+    arrays = {name: (dims, values, dict(attrs)) for name, (values, attrs) in variables.items()}
+    about = {**attributes, "ephemeris": ephemeris.name, "accuracy": ephemeris.accuracy}
+    return xr.Dataset(arrays, coordinates, about)
+
+
+def degrees(about: str, standard_name: str = "") -> dict[str, str]:
+    """Return the attributes of an angle."""
+    return {"units": "degree", "long_name": about, **({"standard_name": standard_name} if standard_name else {})}

@@ -1,0 +1,123 @@
+"""Times as users have them: text, datetime64, integers, astropy times, coordinates of a cube; read into int64 ns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ilrs_science.errors import IlrsError
+from ilrs_science.geometry.time import DAY, Nanoseconds, parse_count, parse_utc, utc_to_tai
+
+if TYPE_CHECKING:  # importing astropy.time takes half a second, that of everyone who imports the package
+    from astropy.time import Time
+
+type Scale = Literal["utc", "tai", "tt", "tdb", "tcb", "tcg", "tcl", "tl"]
+type Moments = str | Sequence[str] | datetime | np.datetime64 | NDArray[Any] | Time | xr.DataArray | int
+
+SCALES: tuple[Scale, ...] = ("utc", "tai", "tt", "tdb", "tcb", "tcg", "tcl", "tl")
+_ASTROPY = ("utc", "tai", "tt", "tdb", "tcb", "tcg")
+
+
+def known_scale(scale: str) -> Scale:
+    """Return the scale in lower case.
+
+    Raises
+    ------
+    IlrsError
+        There is no such scale here.
+    """
+    for known in SCALES:
+        if scale.lower() == known:
+            return known
+    raise IlrsError(f"unknown time scale {scale!r}; known are {', '.join(SCALES)}")
+
+
+def read_moments(time: Moments, scale: str | None = None) -> tuple[Nanoseconds, Scale]:
+    """Return times as int64 ns since 1970-01-01T00:00:00 of their scale, and the scale.
+
+    Parameters
+    ----------
+    time
+        ISO 8601 text (UTC unless `scale` says otherwise), one or many; `datetime` with a time zone; datetime64 or
+        int64 ns with a `scale`; astropy `Time`; or a `DataArray` of datetime64 that names its `time_scale`, as the
+        coordinate `time` of a cube does.
+    scale
+        Scale of times that do not say their own.
+
+    Raises
+    ------
+    IlrsError
+        A time that is NaN, NaT or no time; a scale that is unknown, missing, or contradicts the times' own.
+    """
+    wanted = known_scale(scale) if scale is not None else None
+    if hasattr(time, "jd1"):
+        return _from_astropy(time, wanted)
+    if isinstance(time, xr.DataArray):
+        own = time.attrs.get("time_scale")
+        wanted = _agreed(known_scale(own), wanted) if own else wanted
+        return read_moments(time.values, wanted)
+    if isinstance(time, datetime):
+        if time.tzinfo is None and wanted is None:
+            raise IlrsError(f"{time!r} has no time zone; give it one, or say scale='utc'")
+        text = (time.astimezone(UTC) if time.tzinfo else time).replace(tzinfo=None).isoformat()
+        return read_moments(text, _agreed("utc", wanted) if time.tzinfo else wanted)
+    values = np.asarray(time)
+    if values.dtype.kind in "UT" or (values.dtype == object and all(isinstance(v, str) for v in values.flat)):
+        return _from_text(values, wanted)
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        msg = "a time is NaN; every time must be known"
+        raise IlrsError(msg)
+    if values.dtype.kind not in "Mi" and values.size:
+        raise IlrsError(f"times of type {values.dtype}; expected ISO text, datetime64, int64 ns or astropy Time")
+    if wanted is None:
+        msg = f"datetime64 and integers have no time scale; say which with scale=, one of {', '.join(SCALES)}"
+        raise IlrsError(msg)
+    if np.isnat(values).any() if values.dtype.kind == "M" else False:
+        msg = "a time is NaT; every time must be known"
+        raise IlrsError(msg)
+    return (values.astype("datetime64[ns]") if values.dtype.kind == "M" else values).astype(np.int64), wanted
+
+
+def _agreed(own: Scale, wanted: Scale | None) -> Scale:
+    if wanted not in (None, own):
+        raise IlrsError(f"times in {own} were said to be in {wanted}; convert them, or leave scale out")
+    return own
+
+
+def _from_text(values: NDArray[Any], wanted: Scale | None) -> tuple[Nanoseconds, Scale]:
+    """Return text as UTC by way of TAI (for leap seconds), or as counts of another scale."""
+    texts = [str(text) for text in values.flat]
+    if wanted in (None, "utc"):
+        ns, scale = [parse_utc(text) for text in texts], "tai"
+    else:
+        ns, scale = [], str(wanted)
+        for text in texts:
+            problem = IlrsError(f"{text!r} is not a time in {wanted}; write it as 2031-03-01T00:00:00, without Z")
+            count, leap = parse_count(text, problem)
+            if leap or text.strip().endswith("Z"):
+                raise problem
+            ns.append(count)
+    return np.array(ns, np.int64).reshape(values.shape), known_scale(scale)
+
+
+def _from_astropy(time: Time, wanted: Scale | None) -> tuple[Nanoseconds, Scale]:
+    if time.scale not in _ASTROPY:
+        raise IlrsError(f"astropy times in {time.scale!r}; expected one of {', '.join(_ASTROPY)}")
+    own = _agreed(known_scale(time.scale), wanted)
+    first, second = np.asarray(time.jd1, np.float64) - 2440587.5, np.asarray(time.jd2, np.float64)
+    if np.ma.is_masked(time.jd1) or not np.isfinite(first + second).all():
+        msg = "a time is NaN or masked; every time must be known"
+        raise IlrsError(msg)
+    fraction = (first - np.floor(first)) + second
+    days = np.floor(first) + np.floor(fraction)
+    midnight, fraction = days.astype(np.int64) * DAY, fraction - np.floor(fraction)
+    if own != "utc":
+        return midnight + np.rint(fraction * DAY).astype(np.int64), own
+    # As in ERFA, the fraction of a UTC day is that of its true length; done here because ERFA warns of years to come.
+    start = utc_to_tai(midnight)
+    return start + np.rint(fraction * (utc_to_tai(midnight + DAY) - start)).astype(np.int64), "tai"

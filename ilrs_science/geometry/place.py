@@ -1,0 +1,186 @@
+"""Where bodies, stations and orbiters are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ilrs_science.errors import FormatError, IlrsError
+from ilrs_science.geometry.chebyshev import Floats
+from ilrs_science.geometry.earth import to_jd
+from ilrs_science.geometry.ephemeris import BODIES, Ephemeris, default_ephemeris, spk_segments
+from ilrs_science.geometry.frames import FRAMES, rotation
+from ilrs_science.geometry.moments import Moments, known_scale
+from ilrs_science.geometry.rotations import apply
+from ilrs_science.geometry.scales import tai, tai_to_tdb
+from ilrs_science.geometry.surface import observer
+from ilrs_science.geometry.time import SECOND, Nanoseconds
+from ilrs_science.model.site import Site
+
+type Origin = Literal["moon", "earth", "ssb"]
+
+_ORIGINS: tuple[Origin, ...] = ("moon", "earth", "ssb")
+_CENTRES = {0: "ssb", 10: "sun", 301: "moon", 399: "earth"}
+_POINTS = 4
+"""A cubic through fewer positions is none."""
+
+
+@dataclass(frozen=True)
+class Orbit:
+    """Positions of an orbiter at times, joined by a cubic: of Hermite where there are velocities, else a spline."""
+
+    times: Nanoseconds
+    """TAI ns, increasing, shape (n,)."""
+    positions: Floats
+    """km, shape (n, 3)."""
+    velocities: Floats | None
+    """km/s, shape (n, 3)."""
+    frame: str
+    """Frame of the positions."""
+    origin: str
+    """`moon`, `earth` or `ssb`."""
+
+    @classmethod
+    def from_table(cls, path: str | Path) -> Orbit:
+        """Read a table in ECSV: columns time, x, y, z and, if known, vx, vy, vz, with units; meta frame, origin, scale.
+
+        Raises
+        ------
+        FormatError
+            The file is no such table.
+        """
+        from astropy.table import Table  # noqa: PLC0415 - half a second of imports
+
+        try:
+            table: Any = Table.read(path, format="ascii.ecsv")
+            frame, origin, scale = (str(table.meta[key]) for key in ("frame", "origin", "scale"))
+            positions = np.stack([table[name].quantity.to_value("km") for name in ("x", "y", "z")], axis=-1)
+            speeds = [table[n].quantity.to_value("km/s") for n in ("vx", "vy", "vz") if n in table.colnames]
+            times = tai(np.asarray(table["time"]).astype(str), known_scale(scale))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IlrsError) as error:
+            raise FormatError(f"{path}: not a table of positions ({error!r}); see the reference of geometry") from error
+        problems = [
+            (frame not in FRAMES or frame == "ENU", f"frame {frame!r}"),
+            (origin not in _ORIGINS, f"origin {origin!r}, known are {', '.join(_ORIGINS)}"),
+            (len(times) < _POINTS or bool((np.diff(times) <= 0).any()), "times that do not increase, or fewer than 4"),
+            (not np.isfinite(positions).all(), "a position that is not a number"),
+        ]
+        if found := [text for wrong, text in problems if wrong]:
+            raise FormatError(f"{path}: {'; '.join(found)}")
+        return cls(times, positions, np.stack(speeds, axis=-1) if len(speeds) == 3 else None, frame, origin)  # noqa: PLR2004
+
+    def at(self, moments: Nanoseconds) -> Floats:
+        """Return positions, km, shape (..., 3), in the orbit's own frame and from its own origin.
+
+        Raises
+        ------
+        IlrsError
+            A time outside the table.
+        """
+        from scipy.interpolate import CubicHermiteSpline, CubicSpline  # noqa: PLC0415 - a second of imports
+
+        if moments.size and (moments.min() < self.times[0] or moments.max() > self.times[-1]):
+            first, last = (np.datetime64(int(t), "s") for t in (self.times[0] // SECOND, self.times[-1] // SECOND))
+            raise IlrsError(f"a time lies outside {first} to {last} TAI, the table of positions")
+        seconds = (self.times - self.times[0]) / SECOND
+        if self.velocities is None:
+            curve: Any = CubicSpline(seconds, self.positions)
+        else:
+            curve = CubicHermiteSpline(seconds, self.positions, self.velocities)
+        result: Floats = curve((moments - self.times[0]) / SECOND)
+        return result
+
+
+def position(  # noqa: PLR0913 - what, when, and as seen from where
+    body: str | Site,
+    time: Moments,
+    frame: str = "ICRS",
+    origin: Origin = "moon",
+    *,
+    scale: str | None = None,
+    site: Site | None = None,
+    ephemeris: Ephemeris | None = None,
+) -> Floats:
+    """Return where a body or site is: geometric, without light time.
+
+    Parameters
+    ----------
+    body
+        sun, earth, moon, a planet, a site on the Moon, or an orbiter whose site names its `orbit`.
+    time, scale
+        As in `rotation`.
+    frame
+        As in `rotation`.
+    origin
+        From where: "moon" or "earth" (their centres), or "ssb", the solar system's barycentre.
+    site
+        The site of the frame ENU.
+    ephemeris
+        By default what is installed.
+
+    Returns
+    -------
+    km, float64, shape (..., 3).
+
+    Raises
+    ------
+    IlrsError
+        An unknown body, frame or origin; a site without coordinates; a time outside the kernels or the orbit.
+    """
+    if origin not in _ORIGINS:
+        raise IlrsError(f"unknown origin {origin!r}; known are {', '.join(_ORIGINS)}")
+    used = ephemeris or default_ephemeris()
+    moments = tai(time, scale)
+    turn = rotation("ICRS", frame, moments, scale="tai", site=site, ephemeris=used)
+    tdb = tai_to_tdb(moments)
+    place = barycentric(body, tdb, used)
+    return apply(turn, place if origin == "ssb" else place - used.position(origin, tdb))
+
+
+def barycentric(body: str | Site, tdb: Nanoseconds, ephemeris: Ephemeris) -> Floats:
+    """Return barycentric positions in ICRS, km, shape (..., 3), at int64 ns of TDB.
+
+    Raises
+    ------
+    IlrsError
+        As in `position`.
+    """
+    if isinstance(body, str):
+        if body not in BODIES:
+            raise IlrsError(f"unknown body {body!r}; known are {', '.join(BODIES)}, or a Site")
+        return ephemeris.position(body, tdb)
+    if body.orbit is None:
+        return observer(body, tdb, ephemeris)[0]
+    path, _, number = body.orbit.partition("#")
+    if number:
+        return _along_spk(path, int(number), tdb, ephemeris)
+    orbit = _table(path, Path(path).stat().st_mtime_ns if Path(path).is_file() else 0)
+    moments = 2 * tdb - tai_to_tdb(tdb)  # TAI of TDB: the difference of both changes by 3e-10 of the time
+    turned = apply(rotation(orbit.frame, "ICRS", moments, scale="tai", ephemeris=ephemeris), orbit.at(moments))
+    return turned if orbit.origin == "ssb" else turned + ephemeris.position(orbit.origin, tdb)
+
+
+@cache
+def _table(path: str, _changed: int) -> Orbit:
+    return Orbit.from_table(path)
+
+
+def _along_spk(path: str, number: int, tdb: Nanoseconds, ephemeris: Ephemeris) -> Floats:
+    segments = {target: (centre, segment) for (centre, target), segment in spk_segments(path).items()}
+    if number not in segments:
+        raise IlrsError(f"{path} has no body {number}; it has {', '.join(map(str, segments))}")
+    centre, segment = segments[number]
+    if centre not in _CENTRES:
+        raise IlrsError(f"{path}: positions of {number} from body {centre}; expected one of {_CENTRES}")
+    days, fraction = to_jd(tdb.reshape(-1))
+    if ((days + fraction < segment.start_jd) | (days + fraction > segment.end_jd)).any():
+        raise IlrsError(f"{path} has {number} from JD {segment.start_jd} to {segment.end_jd} TDB; a time lies outside")
+    try:
+        values = np.moveaxis(np.asarray(segment.compute(days, fraction)), 0, -1).reshape(*tdb.shape, 3)
+    except ValueError as error:  # a kind of segment that jplephem does not read
+        raise IlrsError(f"{path}: {error}") from error
+    return values if centre == 0 else values + ephemeris.position(_CENTRES[centre], tdb)

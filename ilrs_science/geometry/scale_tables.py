@@ -36,7 +36,8 @@ def tdb_minus_tt(tdb: Nanoseconds) -> Floats:
 def _dtdb_series(span: int) -> Floats:
     days = (chebyshev.nodes(_TERMS) + 1.0) / 2.0 * _SPAN
     values: Floats = erfa.dtdb(2440587.5 + span * _SPAN, days, 0.0, 0.0, 0.0, 0.0)
-    return chebyshev.fit(values[None])[0]
+    series: Floats = chebyshev.fit(values[None])[0]
+    return series
 
 
 @cache

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import fsspec
 import numpy as np
@@ -83,6 +83,10 @@ class SiteEntry(BaseModel):
     kind: str = "surface"
     partner: str = "unknown"
     source: str = "unknown"
+    orbit: str | None = Field(default=None, description="file.bsp#NAIF number, or a table of positions (.ecsv)")
+    horizon: tuple[tuple[Annotated[float, Field(ge=0, lt=360)], Annotated[float, Field(ge=-90, le=90)]], ...] = Field(
+        default=(), description="points of the horizon: azimuth and altitude, degrees"
+    )
 
 
 class _Sites(BaseModel):

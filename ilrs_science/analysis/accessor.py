@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from ilrs_science.analysis import frames, sky
 from ilrs_science.errors import CubeError
-from ilrs_science.geometry.time import parse_utc, tai_to_utc
+from ilrs_science.geometry.scales import convert
+from ilrs_science.geometry.sky import Target
+from ilrs_science.geometry.time import parse_utc
+from ilrs_science.model.duration import Duration
+from ilrs_science.model.site import Site
 
 
 @xr.register_dataset_accessor("ilrs")  # type: ignore[no-untyped-call]
 class CubeAccessor:
-    """Times in UTC, good samples, flags by name and provenance of a cube."""
+    """Times in other scales, sky and frames at the sites, good samples, flags by name and provenance of a cube."""
 
     def __init__(self, cube: xr.Dataset) -> None:
         self._cube = cube
@@ -22,9 +28,27 @@ class CubeAccessor:
     @property
     def utc(self) -> xr.DataArray:
         """UTC of every time, datetime64[ns]; a leap second shows as the second after it."""
+        return self.time("utc")
+
+    def time(self, scale: str, *, site: Site | Literal["earth", "moon"] | None = None) -> xr.DataArray:
+        """Return every time in another scale, datetime64[ns].
+
+        Parameters
+        ----------
+        scale
+            utc, tai, tt, tdb, tcb, tcg, tcl or tl.
+        site
+            Where events are, as in `geometry.convert`.
+
+        Raises
+        ------
+        IlrsError
+            An unknown scale, or a time outside its tables.
+        """
         time = self._cube["time"]
-        utc = tai_to_utc(time.values.astype("datetime64[ns]").astype(np.int64)).astype("datetime64[ns]")
-        return xr.DataArray(utc, dims=time.dims, attrs={"long_name": "UTC", "time_scale": "UTC"}, name="utc")
+        values = convert(time.values.astype("datetime64[ns]"), "tai", scale, site=site)
+        about = {"long_name": scale.upper(), "time_scale": scale.upper()}
+        return xr.DataArray(values, dims=time.dims, attrs=about, name=scale.lower())
 
     def sel_utc(self, start: str, stop: str) -> xr.Dataset:
         """Return the samples from `start` up to, but without, `stop`, both UTC in ISO 8601.
@@ -37,6 +61,67 @@ class CubeAccessor:
         time = self._cube["time"].values
         low, high = (np.datetime64(parse_utc(text), "ns") for text in (start, stop))
         return self._cube.isel(time=(time >= low) & (time < high))
+
+    @property
+    def sites(self) -> dict[str, Site]:
+        """The sites of the cube by name, with all that was known of them."""
+        return sky.sites_of(self._cube)
+
+    @property
+    def sun(self) -> xr.Dataset:
+        """Apparent altitude and azimuth (degrees) and distance (km) of the Sun at every site and time."""
+        return self.altaz("sun")
+
+    @property
+    def earth(self) -> xr.Dataset:
+        """Apparent altitude and azimuth (degrees) and distance (km) of the Earth at every site and time."""
+        return self.altaz("earth")
+
+    def altaz(self, target: Target) -> xr.Dataset:
+        """Return where a target stands at every site and time; lazy where the cube is lazy.
+
+        Parameters
+        ----------
+        target
+            As in `geometry.altaz`.
+
+        Raises
+        ------
+        IlrsError
+            As in `geometry.altaz`.
+        """
+        return sky.above_sites(self._cube, target)
+
+    def to_frame(
+        self,
+        target: str,
+        *,
+        variables: Sequence[str] | None = None,
+        source: str | None = None,
+        axis: str = "axis",
+        window: Duration | str = "5 min",
+    ) -> xr.Dataset:
+        """Return the cube with its vectors and their uncertainties in another frame; lazy where the cube is lazy.
+
+        Parameters
+        ----------
+        target
+            ICRS, MOON_ME, MOON_PA, ENU, GSE, GSM, SSE, ITRS, or MFA: the frame of the mean field.
+        variables
+            Names of the vectors; by default all of three components along `axis` that say their `frame`.
+        source
+            Their frame; by default what each says.
+        axis
+            Dimension of the components.
+        window
+            Full width of the running mean that MFA takes for the mean field.
+
+        Raises
+        ------
+        IlrsError
+            An unknown frame, vectors without a frame, or a site without coordinates.
+        """
+        return frames.to_frame(self._cube, target, variables=variables, source=source, axis=axis, window=window)
 
     @property
     def good(self) -> xr.Dataset:

@@ -46,6 +46,7 @@ _PA_FRAMES = {31006: "DE421", 31008: "DE440"}
 _BLOCK = 8192
 """Epochs evaluated at a time, so that the gathered coefficients stay in the processor's cache."""
 _LOADING = threading.Lock()
+"""Held while a kernel is opened, so that threads open it once."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,6 @@ def _positions(path: str, body: str) -> Callable[[Any, Any], tuple[Any, Any]]:
     return compute
 
 
-@cache
 def spk_segments(path: str) -> dict[tuple[int, int], Any]:
     """Return the segments of a kernel by (centre, target), opened once a process and mapped, not read.
 
@@ -176,27 +176,37 @@ def spk_segments(path: str) -> dict[tuple[int, int], Any]:
     IlrsError
         No SPK, several segments of one body, or positions in another frame than J2000.
     """
+    with _LOADING:
+        return _spk(path)
+
+
+def _orientation(path: str) -> tuple[str, Any]:
+    """Return the solution and the segment of a binary PCK, opened once a process."""
+    with _LOADING:
+        return _pck(path)
+
+
+@cache
+def _spk(path: str) -> dict[tuple[int, int], Any]:
     from jplephem.spk import SPK  # noqa: PLC0415 - an extra
 
     segments = _open(SPK, path).segments
     pairs = {(segment.center, segment.target): segment for segment in segments}
     if len(pairs) < len(segments) or any(segment.frame != 1 for segment in segments):
         raise IlrsError(f"{path}: expected one segment a body, in J2000; found {len(segments)} for {len(pairs)} bodies")
-    for segment in segments:
-        with _LOADING:  # the first look into a segment seeks in the shared file
-            _ = getattr(segment, "_data", None)
+    for segment in segments:  # maps it now: doing so seeks in the file that threads share
+        _ = getattr(segment, "_data", None)
     return pairs
 
 
 @cache
-def _orientation(path: str) -> tuple[str, Any]:
-    """Return the solution and the segment of a binary PCK."""
+def _pck(path: str) -> tuple[str, Any]:
     from jplephem.pck import PCK  # noqa: PLC0415 - an extra
 
     for segment in _open(PCK, path).segments:
         if segment.frame in _PA_FRAMES or segment.body in _PA_FRAMES:
             solution = _PA_FRAMES.get(segment.body, _PA_FRAMES.get(segment.frame, ""))
-            segment._data = segment._load()  # noqa: SLF001 - so that threads share one map
+            segment._data = segment._load()  # noqa: SLF001 - as above
             return solution, segment
     raise IlrsError(f"{path}: no principal axes of the Moon of {' or '.join(PA_TO_ME)}")
 

@@ -58,8 +58,17 @@ B = Variable(
     "f4",
     units="nT",
     about="magnetic field in GSE (uncertainty: NaN unless the pipeline states it)",
+    attributes={"frame": "GSE"},
 )
-POSITION = Variable("position", ("time", "axis"), "f8", units="km", about="position in GSE", coordinate=True)
+POSITION = Variable(
+    "position",
+    ("time", "axis"),
+    "f8",
+    units="km",
+    about="position in GSE, from the Earth",
+    coordinate=True,
+    attributes={"frame": "GSE", "origin": "earth"},
+)
 
 instrument = Instrument(
     name="cluster-fgm",

@@ -62,7 +62,7 @@ def to_nanotesla(ds: xr.Dataset, *, matrix: Reference, noise: float = 0.05) -> x
     return ds.assign(b=b, b_uncertainty=xr.full_like(b, noise))
 
 
-B = Variable("b", ("time", "axis"), "f4", units="nT", about="magnetic field in the sensor frame")
+B = Variable("b", ("time", "axis"), "f4", units="nT", about="magnetic field", attributes={"frame": "ENU"})
 CLOCK = Variable(
     "time_uncertainty", ("time",), "f4", units="s", about="1 sigma of the station clock", uncertainty=False
 )
@@ -72,7 +72,13 @@ instrument = Instrument(
     files="*.fgm",
     read=read,
     steps=(flag_saturated, correlate_clock, to_nanotesla),
-    product=Product(B, CLOCK, quality=("time",), about="magnetic field at surface stations", axis=("x", "y", "z")),
+    product=Product(
+        B,
+        CLOCK,
+        quality=("time",),
+        about="magnetic field at surface stations: x east, y north, z up",
+        axis=("x", "y", "z"),
+    ),
     simulate=lambda folder: simulate(folder, hours=1, files_per_day=48),
     partners=("simulated",),
     about="three-axis fluxgate magnetometers at three surface sites (simulated)",

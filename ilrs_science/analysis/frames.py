@@ -1,0 +1,115 @@
+"""Vectors of a cube in another frame, their uncertainties with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import xarray as xr
+
+from ilrs_science.analysis.sky import sites_of
+from ilrs_science.errors import CubeError
+from ilrs_science.geometry.frames import transform
+from ilrs_science.model.duration import Duration
+
+_WINDOW = Duration("5 min")
+_SAMPLES = 3
+"""A mean over fewer is none."""
+
+
+def to_frame(  # noqa: PLR0913 - what, from where, to where
+    cube: xr.Dataset,
+    target: str,
+    *,
+    variables: Sequence[str] | None = None,
+    source: str | None = None,
+    axis: str = "axis",
+    window: Duration | str = _WINDOW,
+) -> xr.Dataset:
+    """Return the cube with its vectors turned into another frame; lazy where the cube is lazy.
+
+    Uncertainties of the components are turned as those of independent errors: sigma_i^2 = sum (R_ij sigma_j)^2.
+
+    Parameters
+    ----------
+    cube
+        With `time` (TAI).
+    target
+        As in `geometry.transform`. For MFA the mean field is the running mean over `window`.
+    variables
+        Names of the vectors; by default all variables of three components along `axis` that say their `frame`.
+    source
+        Their frame; by default what each says.
+    axis
+        Dimension of the components.
+    window
+        Full width of the running mean.
+
+    Raises
+    ------
+    CubeError
+        There is no vector, one does not say its frame, or the frame of a site is wanted where samples of several mix.
+    IlrsError
+        As in `geometry.transform`.
+    """
+    vectors = [str(n) for n, v in cube.variables.items() if v.sizes.get(axis) == 3 and v.attrs.get("frame")]  # noqa: PLR2004
+    changed: dict[str, xr.DataArray] = {}
+    for name in vectors if variables is None else variables:
+        own = source or cube[name].attrs.get("frame")
+        if not own:
+            raise CubeError(f"{name} does not say its frame; give source=")
+        turn = _turning(cube, name, str(own), target, axis, window)
+        changed[name] = turn(cube[name])
+        sigma = cube.get(f"{name}_uncertainty")
+        if sigma is not None:
+            one = xr.DataArray(np.arange(3), dims=axis)
+            squares = [turn(sigma.where(one == i, 0)) ** 2 for i in range(3)]
+            total = (squares[0] + squares[1] + squares[2]) ** 0.5
+            changed[f"{name}_uncertainty"] = total.astype(sigma.dtype).assign_attrs(sigma.attrs)
+    if not changed:
+        raise CubeError(f"no variable of three components along {axis!r} says its frame; give variables= and source=")
+    coordinates = {name: values for name, values in changed.items() if name in cube.coords}
+    values = {name: values for name, values in changed.items() if name not in cube.coords}
+    return cube.assign_coords(coordinates).assign(values)
+
+
+def _turning(  # noqa: PLR0913, PLR0917 - what `to_frame` was given
+    cube: xr.Dataset, name: str, source: str, target: str, axis: str, window: Duration | str
+) -> Callable[[xr.DataArray], xr.DataArray]:
+    """Return what turns an array like the named vectors from its frame into the target."""
+    mean = _running_mean(cube[name], window) if target == "MFA" else None
+    about = {} if mean is None else {"mean_field": f"running mean over {Duration(window)}, centred"}
+    if "ENU" not in {source, target} and mean is None:
+        return lambda values: transform(values, source, target, axis=axis)
+    sites = sites_of(cube)
+    per_site = "site" in cube[name].dims
+    if len(sites) > 1 and not per_site:
+        raise CubeError(f"{name} mixes samples of {', '.join(sites)}; select one site, its frame is its own")
+
+    def turn(values: xr.DataArray) -> xr.DataArray:
+        pieces: list[xr.DataArray] = [
+            transform(
+                values.sel(site=key) if per_site else values,
+                source,
+                target,
+                site=site,
+                mean_field=mean.sel(site=key) if per_site and mean is not None else mean,
+                axis=axis,
+            )
+            for key, site in sites.items()
+        ]
+        attributes = {**pieces[0].attrs, **about, **({"frame": target} if per_site else {})}
+        if not per_site:
+            return pieces[0].assign_attrs(attributes)
+        bare = [piece.drop_vars(piece.coords) for piece in pieces]
+        joined: xr.DataArray = xr.concat(bare, "site", combine_attrs="drop", coords="minimal", compat="override")
+        return joined.transpose(*values.dims).assign_coords(values.coords).assign_attrs(attributes)
+
+    return turn
+
+
+def _running_mean(vectors: xr.DataArray, window: Duration | str) -> xr.DataArray:
+    step = np.median(np.diff(vectors["time"].values.astype("datetime64[ns]").astype(np.int64)))
+    count = max(round(int(Duration(window)) / float(step)), _SAMPLES) | 1
+    mean: xr.DataArray = vectors.rolling(time=count, center=True, min_periods=1).mean()
+    return mean if vectors.chunks is None else mean.chunk(vectors.variable.chunksizes)

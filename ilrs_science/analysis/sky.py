@@ -1,0 +1,93 @@
+"""What stands in the sky above the sites of a cube: lazy where the cube is lazy."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ilrs_science.errors import CubeError
+from ilrs_science.geometry.labels import degrees
+from ilrs_science.geometry.sky import Target, altaz
+from ilrs_science.geometry.surface import on_the_moon
+from ilrs_science.model.site import Site
+
+
+def sites_of(cube: xr.Dataset) -> dict[str, Site]:
+    """Return the sites that a cube has samples of, by name, in its order.
+
+    Raises
+    ------
+    CubeError
+        The cube names no sites.
+    """
+    if "site" not in cube.coords:
+        msg = "the cube has no coordinate site"
+        raise CubeError(msg)
+    names = [str(name) for name in np.atleast_1d(cube["site"].values)]
+    described = json.loads(cube.attrs.get("ilrs_schema", "{}")).get("sites", [])
+    known = {str(one["name"]): Site(**one) for one in described}
+    if missing := sorted(set(names) - set(known)):
+        raise CubeError(f"the cube does not describe {', '.join(missing)}; keep its attribute ilrs_schema")
+    return {name: known[name] for name in dict.fromkeys(names)}
+
+
+def above_sites(cube: xr.Dataset, target: Target) -> xr.Dataset:
+    """Return altitude and azimuth (degrees) and distance (km) of a target at every site and time of a cube.
+
+    Times are cut as the cube's variables are; each block is computed when it is asked for.
+
+    Parameters
+    ----------
+    cube
+        With `time` (TAI) and `site`.
+    target
+        As in `geometry.altaz`.
+
+    Raises
+    ------
+    IlrsError
+        As in `geometry.altaz`; a site without coordinates is named.
+    """
+    sites = [on_the_moon(site) for site in sites_of(cube).values()]
+    names = [site.name for site in sites]
+    time, site = lazy_times(cube), cube["site"]
+    number = xr.DataArray(np.array([names.index(str(n)) for n in np.atleast_1d(site.values)]), dims=site.dims or "site")
+    if not site.dims:
+        number = number.squeeze("site")
+
+    def look(numbers: NDArray[Any], moments: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        numbers, moments = np.broadcast_arrays(numbers, moments)
+        seen = np.empty((3, *moments.shape))
+        for one in np.unique(numbers):
+            here = numbers == one
+            found = altaz(target, sites[one], moments[here], scale="tai")
+            seen[:, here] = found["alt"].values, found["az"].values, found["distance"].values
+        return tuple(seen)
+
+    parts = xr.apply_ufunc(
+        look, number, time, output_core_dims=[[], [], []], dask="parallelized", output_dtypes=[np.float64] * 3
+    )
+    about = [
+        degrees("apparent altitude"),
+        degrees("apparent azimuth, north through east"),
+        {"units": "km", "long_name": "distance that the light has come"},
+    ]
+    named = zip(("alt", "az", "distance"), parts, about, strict=True)
+    coordinates = {name: cube.coords[name] for name in ("time", "site", "lon", "lat", "height") if name in cube.coords}
+    arrays = {name: values.assign_attrs(attrs) for name, values, attrs in named}
+    frames = {"frame": "ENU of each site", "target": target if isinstance(target, str) else str(target)}
+    return xr.Dataset(arrays, coordinates, frames)
+
+
+def lazy_times(cube: xr.Dataset) -> xr.DataArray:
+    """Return the times of a cube, int64 ns of TAI, in the Dask chunks of its first variable that has any."""
+    values = cube["time"].values.astype("datetime64[ns]").astype(np.int64)
+    time = xr.DataArray(values, dims=cube["time"].dims)
+    chunks = next(
+        (v.variable.chunksizes["time"] for v in cube.data_vars.values() if "time" in v.variable.chunksizes), None
+    )
+    return time if chunks is None else time.chunk(time=chunks)

@@ -8,7 +8,7 @@ make one cube: Zarr v3 in storage, `xarray.Dataset` in hand.
 from importlib.metadata import version
 
 from ilrs_science.analysis import accessor as _accessor  # registers Dataset.ilrs
-from ilrs_science.catalog import inventory
+from ilrs_science.catalog import inventory, sites
 from ilrs_science.engine.plan import plan
 from ilrs_science.engine.run import run
 from ilrs_science.errors import FormatError, IlrsError, PlanError
@@ -49,5 +49,6 @@ __all__ = [
     "plugins",
     "run",
     "set_flag",
+    "sites",
     "step",
 ]

@@ -1,7 +1,7 @@
 """Time scales, clocks, frames and the sky; the only room that looks at ephemerides and leap seconds."""
 
 from ilrs_science.geometry.clock import Clock
-from ilrs_science.geometry.day import illumination, local_solar_time, lunar_day
+from ilrs_science.geometry.day import horizon_altitude, illumination, local_solar_time, lunar_day
 from ilrs_science.geometry.ephemeris import Ephemeris, default_ephemeris
 from ilrs_science.geometry.frames import mean_field_aligned, rotation, transform
 from ilrs_science.geometry.place import Orbit, position
@@ -21,6 +21,7 @@ __all__ = [
     "convert",
     "default_ephemeris",
     "eclipses",
+    "horizon_altitude",
     "illumination",
     "isot",
     "libration",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from ilrs_science.analysis import frames, sky
 from ilrs_science.errors import CubeError
-from ilrs_science.geometry.scales import convert
+from ilrs_science.geometry.scales import Place, Scaling, convert
 from ilrs_science.geometry.sky import Target
 from ilrs_science.geometry.time import parse_utc
 from ilrs_science.model.duration import Duration
@@ -30,15 +30,15 @@ class CubeAccessor:
         """UTC of every time, datetime64[ns]; a leap second shows as the second after it."""
         return self.time("utc")
 
-    def time(self, scale: str, *, site: Site | Literal["earth", "moon"] | None = None) -> xr.DataArray:
+    def time(self, scale: str, *, site: Place | None = None, scaling: Scaling = "tcl") -> xr.DataArray:
         """Return every time in another scale, datetime64[ns].
 
         Parameters
         ----------
         scale
             utc, tai, tt, tdb, tcb, tcg, tcl or tl.
-        site
-            Where events are, as in `geometry.convert`.
+        site, scaling
+            Where events are, and what TL is, as in `geometry.convert`.
 
         Raises
         ------
@@ -46,7 +46,7 @@ class CubeAccessor:
             An unknown scale, or a time outside its tables.
         """
         time = self._cube["time"]
-        values = convert(time.values.astype("datetime64[ns]"), "tai", scale, site=site)
+        values = convert(time.values.astype("datetime64[ns]"), "tai", scale, site=site, scaling=scaling)
         about = {"long_name": scale.upper(), "time_scale": scale.upper()}
         return xr.DataArray(values, dims=time.dims, attrs=about, name=scale.lower())
 

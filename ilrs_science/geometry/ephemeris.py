@@ -8,8 +8,10 @@ from `Ephemeris(spk=..., pck=...)`. Nothing is ever downloaded. Times are int64 
 from __future__ import annotations
 
 import os
+import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -190,29 +192,35 @@ def _orientation(path: str) -> tuple[str, Any]:
 def _spk(path: str) -> dict[tuple[int, int], Any]:
     from jplephem.spk import SPK  # noqa: PLC0415 - an extra
 
-    segments = _open(SPK, path).segments
-    pairs = {(segment.center, segment.target): segment for segment in segments}
-    if len(pairs) < len(segments) or any(segment.frame != 1 for segment in segments):
-        raise IlrsError(f"{path}: expected one segment a body, in J2000; found {len(segments)} for {len(pairs)} bodies")
-    for segment in segments:  # maps it now: doing so seeks in the file that threads share
-        _ = getattr(segment, "_data", None)
-    return pairs
+    with _opened(SPK, path) as kernel:
+        pairs = {(segment.center, segment.target): segment for segment in kernel.segments}
+        found = len(kernel.segments)
+        if len(pairs) < found or any(segment.frame != 1 for segment in kernel.segments):
+            raise IlrsError(f"{path}: expected one segment a body, in J2000; found {found} for {len(pairs)} bodies")
+        for segment in kernel.segments:
+            _ = getattr(segment, "_data", None)  # maps it; a kind that jplephem does not read has none
+        return pairs
 
 
 @cache
 def _pck(path: str) -> tuple[str, Any]:
     from jplephem.pck import PCK  # noqa: PLC0415 - an extra
 
-    for segment in _open(PCK, path).segments:
-        if segment.frame in _PA_FRAMES or segment.body in _PA_FRAMES:
-            solution = _PA_FRAMES.get(segment.body, _PA_FRAMES.get(segment.frame, ""))
-            segment._data = segment._load()  # noqa: SLF001 - as above
-            return solution, segment
+    with _opened(PCK, path) as kernel:
+        for segment in kernel.segments:
+            if segment.body in _PA_FRAMES:
+                segment._data = segment._load()  # noqa: SLF001 - maps it
+                return _PA_FRAMES[segment.body], segment
     raise IlrsError(f"{path}: no principal axes of the Moon of {' or '.join(PA_TO_ME)}")
 
 
-def _open(kind: Any, path: str) -> Any:
+@contextmanager
+def _opened(kind: Any, path: str) -> Iterator[Any]:
+    """Open a kernel; the maps of its segments outlive the file."""
+    from jplephem.daf import DAF  # noqa: PLC0415 - an extra
+
     try:
-        return kind.open(path)
-    except (OSError, ValueError) as error:
+        with Path(path).open("rb") as file:
+            yield kind(DAF(file))
+    except (OSError, ValueError, struct.error) as error:
         raise IlrsError(f"{path}: no kernel that can be read ({error})") from error

@@ -37,7 +37,7 @@ def known_scale(scale: str) -> Scale:
     raise IlrsError(f"unknown time scale {scale!r}; known are {', '.join(SCALES)}")
 
 
-def read_moments(time: Moments, scale: str | None = None) -> tuple[Nanoseconds, Scale]:
+def read_moments(time: Moments, scale: str | None = None, default: Scale | None = None) -> tuple[Nanoseconds, Scale]:
     """Return times as int64 ns since 1970-01-01T00:00:00 of their scale, and the scale.
 
     Parameters
@@ -47,7 +47,9 @@ def read_moments(time: Moments, scale: str | None = None) -> tuple[Nanoseconds, 
         int64 ns with a `scale`; astropy `Time`; or a `DataArray` of datetime64 that names its `time_scale`, as the
         coordinate `time` of a cube does.
     scale
-        Scale of times that do not say their own.
+        Scale of the times; those that say their own have to agree.
+    default
+        Scale of datetime64 and integers where `scale` is None.
 
     Raises
     ------
@@ -60,7 +62,7 @@ def read_moments(time: Moments, scale: str | None = None) -> tuple[Nanoseconds, 
     if isinstance(time, xr.DataArray):
         own = time.attrs.get("time_scale")
         wanted = _agreed(known_scale(own), wanted) if own else wanted
-        return read_moments(time.values, wanted)
+        return read_moments(time.values, wanted, default)
     if isinstance(time, datetime):
         if time.tzinfo is None and wanted is None:
             raise IlrsError(f"{time!r} has no time zone; give it one, or say scale='utc'")
@@ -69,18 +71,7 @@ def read_moments(time: Moments, scale: str | None = None) -> tuple[Nanoseconds, 
     values = np.asarray(time)
     if values.dtype.kind in "UT" or (values.dtype == object and all(isinstance(v, str) for v in values.flat)):
         return _from_text(values, wanted)
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        msg = "a time is NaN; every time must be known"
-        raise IlrsError(msg)
-    if values.dtype.kind not in "Mi" and values.size:
-        raise IlrsError(f"times of type {values.dtype}; expected ISO text, datetime64, int64 ns or astropy Time")
-    if wanted is None:
-        msg = f"datetime64 and integers have no time scale; say which with scale=, one of {', '.join(SCALES)}"
-        raise IlrsError(msg)
-    if np.isnat(values).any() if values.dtype.kind == "M" else False:
-        msg = "a time is NaT; every time must be known"
-        raise IlrsError(msg)
-    return (values.astype("datetime64[ns]") if values.dtype.kind == "M" else values).astype(np.int64), wanted
+    return _from_numbers(values, wanted or default)
 
 
 def _agreed(own: Scale, wanted: Scale | None) -> Scale:
@@ -121,3 +112,20 @@ def _from_astropy(time: Time, wanted: Scale | None) -> tuple[Nanoseconds, Scale]
     # As in ERFA, the fraction of a UTC day is that of its true length; done here because ERFA warns of years to come.
     start = utc_to_tai(midnight)
     return start + np.rint(fraction * (utc_to_tai(midnight + DAY) - start)).astype(np.int64), "tai"
+
+
+def _from_numbers(values: NDArray[Any], own: Scale | None) -> tuple[Nanoseconds, Scale]:
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        msg = "a time is NaN; every time must be known"
+        raise IlrsError(msg)
+    if values.dtype.kind not in "Mi" and values.size:
+        raise IlrsError(f"times of type {values.dtype}; expected ISO text, datetime64, int64 ns or astropy Time")
+    if own is None:
+        msg = f"datetime64 and integers have no time scale; say which with scale=, one of {', '.join(SCALES)}"
+        raise IlrsError(msg)
+    if values.dtype.kind != "M":
+        return values.astype(np.int64), own
+    if np.isnat(values).any():
+        msg = "a time is NaT; every time must be known"
+        raise IlrsError(msg)
+    return values.astype("datetime64[ns]").astype(np.int64), own

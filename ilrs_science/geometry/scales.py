@@ -151,9 +151,7 @@ def offset(  # noqa: PLR0913 - as `convert`
         As in `convert`.
     """
     start, end = known_scale(source), known_scale(target)
-    is_text = isinstance(time, str) or np.asarray(time).dtype.kind in "UTO"
-    has_own = is_text or hasattr(time, "scale") or "time_scale" in getattr(time, "attrs", {})
-    ns, own = read_moments(time, scale or (None if has_own else source))
+    ns, own = read_moments(time, scale, default=start)
     event = _Event(site, scaling, ephemeris).settled(start, end)
     return _difference(_convert(ns, own, start, event), start, end, event)
 

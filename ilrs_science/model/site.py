@@ -38,7 +38,7 @@ class Site:
     orbit: str | None = None
     """Where the positions of an orbiter come from: `file.bsp#-123` (SPK, NAIF number) or a table (`geometry.Orbit`)."""
     horizon: tuple[tuple[float, float], ...] = ()
-    """Horizon mask: azimuth and altitude of its points, degrees, azimuths from 0 up to 360 and increasing."""
+    """Horizon mask: azimuth and altitude of its points, degrees."""
 
     def __post_init__(self) -> None:
         for coordinate, low, high in (("lon", -180, 360), ("lat", -90, 90), ("height", float("-inf"), float("inf"))):

@@ -1,4 +1,4 @@
-"""The toys are on the path of every test, and installed where a test asks for it."""
+"""The toys are on the path of every test, and installed where a test asks for it; where the real files lie."""
 
 import os
 import sys
@@ -13,6 +13,25 @@ PLUGINS = Path(__file__).resolve().parent / "plugins"
 sys.path.insert(0, str(PLUGINS))
 
 from ilrs_toys.install import TOYS, write_distribution  # noqa: E402 - needs the path above
+
+PLACES = [
+    *([Path(os.environ["ILRS_SHARED"])] if "ILRS_SHARED" in os.environ else []),
+    Path(__file__).resolve().parents[1] / ".." / "shared" / "data",
+]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of the real observation files, or skip."""
+    for place in PLACES:
+        if (place / "facts.json").is_file():
+            return place.resolve()
+    pytest.skip(
+        "the real observation files (a folder shared/data with facts.json) are absent; looked in "
+        + " and ".join(str(place) for place in PLACES)
+        + "; set ILRS_SHARED to their folder"
+    )
+
 
 settings.register_profile(
     "laws", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]

@@ -1,6 +1,5 @@
-"""Where the real observation files lie, and files in the true formats with content that a test chooses."""
+"""Files in the true formats with content that a test chooses."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -8,25 +7,6 @@ import cdflib
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
-
-PLACES = [
-    *([Path(os.environ["ILRS_SHARED"])] if "ILRS_SHARED" in os.environ else []),
-    Path(__file__).resolve().parents[2] / ".." / "shared" / "data",
-]
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """Return the folder of the real observation files, or skip."""
-    for place in PLACES:
-        if (place / "facts.json").is_file():
-            return place.resolve()
-    pytest.skip(
-        "the real observation files (a folder shared/data with facts.json) are absent; looked in "
-        + " and ".join(str(place) for place in PLACES)
-        + "; set ILRS_SHARED to their folder"
-    )
-
 
 type Words = Mapping[int, int]
 

@@ -1,0 +1,45 @@
+"""A real pulse of light, from Grasse to the reflector of Apollo 15 and back: scales, orbits and orientation at once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ilrs_science as ilrs
+from ilrs_science import geometry
+from ilrs_science.geometry.constants import SPEED_OF_LIGHT
+
+GRASSE = np.array([4581692.17, 556196.07, 4389355.12]) / 1e3
+"""Station 7845 in ITRF2014, km, as public laser-ranging code quotes it to the centimetre."""
+
+
+def station(tai: np.int64) -> np.ndarray:
+    """Return the barycentric place of the telescope, km."""
+    turn = geometry.rotation("ITRS", "ICRS", tai, scale="tai")
+    return turn @ GRASSE + geometry.position("earth", tai, "ICRS", "ssb", scale="tai")
+
+
+def reflector(tai: np.int64) -> np.ndarray:
+    """Return the barycentric place of the reflector, km."""
+    return geometry.position(ilrs.sites()["apollo-15"], tai, "ICRS", "ssb", scale="tai")
+
+
+def flight(start: np.int64, source, target) -> np.int64:
+    """Return when light that leaves the source arrives at the target, TAI ns."""
+    arrival = start
+    for _ in range(4):
+        way = np.linalg.norm(target(arrival) - source(start))
+        arrival = start + np.int64(round(way / SPEED_OF_LIGHT * 1e9))
+    return arrival
+
+
+@pytest.mark.real
+def test_a_laser_pulse_to_apollo_15_and_back_took_as_long_as_geometry_says(real_data: Path) -> None:
+    lines = (real_data / "llr_crd" / "GRSM_apollo15_20150429.npt").read_text().splitlines()
+    (point,) = [line.split() for line in lines if line.startswith("11 ")]
+    seconds, observed = float(point[1]), float(point[2])
+    sent = np.int64(geometry.parse_utc("2015-04-29T00:00:00Z") + round(seconds * 1e9))
+    reflected = flight(sent, station, reflector)
+    received = flight(reflected, reflector, station)
+    # What is left out: air (some 0.02 us), relativity (0.05 us), polar motion (up to 0.06 us).
+    assert observed * 1e6 - float(received - sent) / 1e3 == pytest.approx(0.1, abs=0.15)

@@ -76,17 +76,32 @@ def dipole_axis(tai: Nanoseconds, tdb: Nanoseconds) -> Floats:
 
 
 def icrs_to_itrs(tai: Nanoseconds, tdb: Nanoseconds) -> Floats:
-    """Return the rotation to the Earth's own frame, without polar motion (0.3 arcsec), shape (..., 3, 3).
+    """Return the rotation to the Earth's own frame (IAU 2000B, good to 1 mas), shape (..., 3, 3).
 
-    UT1 is that of the IERS (package `astropy-iers-data`); outside its table UT1 is taken for UTC, which turns the
-    Earth by less than 14 arcsec and moves the dipole axis by less than 0.001 degrees.
+    UT1 and polar motion are those of the IERS (package `astropy-iers-data`); outside its table UT1 is taken for UTC and
+    the pole for the mean one, which turns the Earth by less than 14 arcsec and moves the dipole axis by less than 0.001
+    degrees.
     """
-    utc = tai_to_utc(tai)
-    first, second = to_jd(utc)
-    ahead, status = _earth_rotation().ut1_utc(first, second, return_status=True)
-    ut1 = second + np.where(status < 0, 0.0, ahead.to_value("day"))  # negative: before or beyond the table
-    rotation: Floats = erfa.c2t00b(*to_jd(tdb), first, ut1, 0.0, 0.0)
+    first, second = to_jd(tai_to_utc(tai))
+    ahead, outside = _earth_rotation().ut1_utc(first, second, return_status=True)
+    x, y, _ = _earth_rotation().pm_xy(first, second, return_status=True)
+    ut1, xp, yp = (
+        np.where(outside < 0, 0.0, value)  # negative: before or beyond the table
+        for value in (ahead.to_value("day"), x.to_value("rad"), y.to_value("rad"))
+    )
+    rotation: Floats = erfa.c2t00b(*to_jd(tdb), first, second + ut1, xp, yp)
     return rotation
+
+
+def earth_notes(tai: Nanoseconds) -> dict[str, str]:
+    """Return what the Earth's rotation and dipole come from, and where they are no more than forecasts."""
+    first, second = to_jd(tai_to_utc(tai))
+    _, outside = _earth_rotation().ut1_utc(first, second, return_status=True)
+    late = 1970.0 + tai.max(initial=0) / (DAY * _YEAR) > _DIPOLE[-1, 0]
+    return {
+        "earth_rotation": "IERS A" + (", UT1 taken for UTC outside its table" if np.any(outside < 0) else ""),
+        "dipole": "IGRF-14" + (f", extrapolated after {_DIPOLE[-1, 0]:.0f}" if late else ""),
+    }
 
 
 @cache

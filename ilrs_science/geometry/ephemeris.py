@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,7 @@ def _by_blocks(compute: Callable[[Any, Any], Any], tdb: Nanoseconds, width: int,
             values = compute(days + 2440587.5, (ns - days * DAY) / DAY)
         except ValueError as error:
             outside = f"{np.datetime64(int(ns.min()), 'ns')} to {np.datetime64(int(ns.max()), 'ns')} TDB"
-            raise IlrsError(f"times from {outside} are not in {Path(path).name}: {error}") from error
+            raise IlrsError(f"times from {outside} are not in {Path(path).name or 'the series'}: {error}") from error
         result[start : start + _BLOCK] = np.concatenate([np.atleast_2d(v) for v in values]).T if width > 3 else values.T  # noqa: PLR2004
     return result.reshape(*tdb.shape, width)
 
@@ -190,9 +191,7 @@ def _orientation(path: str) -> tuple[str, Any]:
 
 @cache
 def _spk(path: str) -> dict[tuple[int, int], Any]:
-    from jplephem.spk import SPK  # noqa: PLC0415 - an extra
-
-    with _opened(SPK, path) as kernel:
+    with _opened("spk", "SPK", path) as kernel:
         pairs = {(segment.center, segment.target): segment for segment in kernel.segments}
         found = len(kernel.segments)
         if len(pairs) < found or any(segment.frame != 1 for segment in kernel.segments):
@@ -204,9 +203,7 @@ def _spk(path: str) -> dict[tuple[int, int], Any]:
 
 @cache
 def _pck(path: str) -> tuple[str, Any]:
-    from jplephem.pck import PCK  # noqa: PLC0415 - an extra
-
-    with _opened(PCK, path) as kernel:
+    with _opened("pck", "PCK", path) as kernel:
         for segment in kernel.segments:
             if segment.body in _PA_FRAMES:
                 segment._data = segment._load()  # noqa: SLF001 - maps it
@@ -215,12 +212,14 @@ def _pck(path: str) -> tuple[str, Any]:
 
 
 @contextmanager
-def _opened(kind: Any, path: str) -> Iterator[Any]:
+def _opened(module: str, kind: str, path: str) -> Iterator[Any]:
     """Open a kernel; the maps of its segments outlive the file."""
-    from jplephem.daf import DAF  # noqa: PLC0415 - an extra
-
+    try:
+        daf, kernels = import_module("jplephem.daf"), import_module(f"jplephem.{module}")
+    except ImportError as error:
+        raise IlrsError(f"{path}: reading a kernel needs jplephem; install ilrs-science[ephemeris]") from error
     try:
         with Path(path).open("rb") as file:
-            yield kind(DAF(file))
+            yield getattr(kernels, kind)(daf.DAF(file))
     except (OSError, ValueError, struct.error) as error:
         raise IlrsError(f"{path}: no kernel that can be read ({error})") from error

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ilrs_science.errors import IlrsError
 from ilrs_science.geometry.chebyshev import Floats
-from ilrs_science.geometry.earth import dipole_axis, icrs_to_itrs, to_jd
+from ilrs_science.geometry.earth import dipole_axis, earth_notes, icrs_to_itrs, to_jd
 from ilrs_science.geometry.ephemeris import Ephemeris, default_ephemeris
 from ilrs_science.geometry.moments import Moments
 from ilrs_science.geometry.rotations import apply, from_x_and_plane, transposed, unit
@@ -51,8 +51,8 @@ def rotation(  # noqa: PLR0913 - the frames, the moment, and what they need
     Parameters
     ----------
     source, target
-        ICRS; MOON_ME, MOON_PA (that of the ephemeris), MOON_PA_DE421, MOON_PA_DE440; GSE, GSM, SSE; ITRS (without
-        polar motion); ENU, the east, north and up of a site.
+        ICRS; MOON_ME, MOON_PA (that of the ephemeris), MOON_PA_DE421, MOON_PA_DE440; GSE, GSM, SSE; ITRS; and ENU,
+        the east, north and up of a site.
     time
         ISO text (UTC), datetime64 with a `scale`, astropy `Time`, or the time of a cube.
     scale
@@ -136,22 +136,24 @@ def transform(  # noqa: PLR0913 - the vectors, the frames, the moments, and what
     else:
         turn, fields = partial(_turn, source=source, target=target, site=site, ephemeris=used), []
     if isinstance(vectors, xr.DataArray):
+        moments = _labelled_moments(vectors, time, scale)
         errors = [INTERPOLATION_ERROR.get(frame, _SMALL_ERROR) for frame in (source, target)]
         about = {
             "frame": f"ENU at {site.name}" if site is not None and target == "ENU" else target,
             "ephemeris": used.name,
             "interpolation_error": f"{max(errors)} arcsec",
+            **(earth_notes(moments.values) if {source, target} & set(INTERPOLATION_ERROR) else {}),
         }
-        return _labelled(turn, vectors, fields, time, scale, axis).assign_attrs({**vectors.attrs, **about})
+        return _labelled(turn, vectors, moments, fields, axis).assign_attrs({**vectors.attrs, **about})
     if time is None:
         msg = "vectors without labels have no times; give time="
         raise IlrsError(msg)
-    values, moments = np.asarray(vectors), tai(time, scale)
+    values, given = np.asarray(vectors), tai(time, scale)
     if not values.ndim or values.shape[-1] != 3:  # noqa: PLR2004
         raise IlrsError(f"vectors of shape {values.shape}; expected (..., 3)")
-    if moments.ndim and moments.shape != values.shape[-1 - moments.ndim : -1]:
-        raise IlrsError(f"times of shape {moments.shape} do not fit vectors of shape {values.shape}")
-    return turn(values, moments, *fields)
+    if given.ndim and given.shape != values.shape[-1 - given.ndim : -1]:
+        raise IlrsError(f"times of shape {given.shape} do not fit vectors of shape {values.shape}")
+    return turn(values, given, *fields)
 
 
 def mean_field_aligned(mean_field: ArrayLike, radial: ArrayLike) -> Floats:
@@ -214,23 +216,22 @@ def _from_icrs(frame: str, moments: Nanoseconds, tdb: Nanoseconds, site: Site | 
     return from_x_and_plane(to_sun, pole)
 
 
-def _labelled(  # noqa: PLR0913, PLR0917 - what `transform` was given
-    turn: Callable[..., NDArray[Any]],
-    vectors: xr.DataArray,
-    fields: list[Any],
-    time: Moments | None,
-    scale: str | None,
-    axis: str,
-) -> xr.DataArray:
-    """Apply a rotation of arrays to labelled ones, block by block where they are lazy."""
-    if vectors.sizes.get(axis) != 3:  # noqa: PLR2004
-        raise IlrsError(f"no dimension {axis!r} of three components in {dict(vectors.sizes)}; say which with axis=")
+def _labelled_moments(vectors: xr.DataArray, time: Moments | None, scale: str | None) -> xr.DataArray:
+    """Return the times of labelled vectors, int64 ns of TAI."""
     given: Any = vectors.coords.get("time") if time is None else time
     if given is None:
         msg = "the vectors have no coordinate time; give time="
         raise IlrsError(msg)
     ns = tai(given, scale)
-    dims = given.dims if isinstance(given, xr.DataArray) else ("time",) * ns.ndim
+    return xr.DataArray(ns, dims=given.dims if isinstance(given, xr.DataArray) else ("time",) * ns.ndim)
+
+
+def _labelled(
+    turn: Callable[..., NDArray[Any]], vectors: xr.DataArray, moments: xr.DataArray, fields: list[Any], axis: str
+) -> xr.DataArray:
+    """Apply a rotation of arrays to labelled ones, block by block where they are lazy."""
+    if vectors.sizes.get(axis) != 3:  # noqa: PLR2004
+        raise IlrsError(f"no dimension {axis!r} of three components in {dict(vectors.sizes)}; say which with axis=")
     labelled = [
         f if isinstance(f, xr.DataArray) else xr.DataArray(f, dims=(axis,) if np.ndim(f) == 1 else vectors.dims)
         for f in fields
@@ -238,7 +239,7 @@ def _labelled(  # noqa: PLR0913, PLR0917 - what `transform` was given
     turned: xr.DataArray = xr.apply_ufunc(
         turn,
         vectors,
-        xr.DataArray(ns, dims=dims),
+        moments,
         *labelled,
         input_core_dims=[[axis], [], *([axis] for _ in fields)],
         output_core_dims=[[axis]],

@@ -22,10 +22,27 @@ SERIES = Ephemeris()
 NS = np.arange(0, 40 * 365, 777) * 86400 * 10**9 + 12_345_678_901
 
 
-def run(code: str) -> str:
-    """Return what a fresh interpreter prints, in which nothing can be downloaded."""
-    alone = f"import socket\nsocket.socket.connect = socket.getaddrinfo = None\n{code}"
-    return subprocess.run([sys.executable, "-c", alone], check=True, capture_output=True, text=True).stdout.strip()
+ALONE = """
+import socket, sys
+socket.socket.connect = socket.getaddrinfo = None
+heavy = {"lunarsky", "skyfield", "skyfield_data", "spiceypy", "astropy.coordinates"}
+import ilrs_science
+from ilrs_science import geometry as g
+print(heavy & set(sys.modules))
+site = g.Site("s", lon=33.3, lat=-41.7, height=1500, frame="MOON_ME")
+g.illumination(site, "2031-03-01"), g.rotation("MOON_ME", "GSM", ["2024-03-01", "2035-03-01"])
+print(heavy - {"astropy.coordinates"} & set(sys.modules))
+sys.modules["lunarsky"] = sys.modules["skyfield_data"] = sys.modules["jplephem"] = None
+sys.modules["ilrs_science.geometry.ephemeris"]._packaged.cache_clear()
+sun = g.altaz("sun", site, "2031-03-01")
+print(sun.attrs["ephemeris"], sun.alt.item(), sep="|")
+"""
+
+
+@pytest.fixture(scope="module")
+def alone() -> list[str]:
+    """Return what a fresh interpreter prints that cannot download and then loses the packages of the kernels."""
+    return subprocess.run([sys.executable, "-c", ALONE], check=True, capture_output=True, text=True).stdout.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -121,14 +138,56 @@ def test_a_kernel_that_does_not_exist_is_refused_with_its_path(kernel: str, tmp_
             altaz("sun", SITE, "2031-03-01", ephemeris=Ephemeris(**{kernel: str(path)}))
 
 
-def test_a_kernel_that_lacks_a_body_is_refused(tmp_path: Path) -> None:
-    path = str(tmp_path / "made.bsp")
-    handle = spiceypy.spkopn(path, "made", 0)
-    at_rest = np.tile([7.0, 0, 0, 0], 6)
-    spiceypy.spkw03(handle, 3, 0, "J2000", -1e9, 1e9, "made", 2e9, 1, 3, at_rest, -1e9)
-    spiceypy.spkcls(handle)
-    with pytest.raises(IlrsError, match=r"made.bsp has no sun \(segments \[\(0, 10\)\]\)"):
-        Ephemeris(spk=path).position("sun", NS)
+@pytest.mark.parametrize("kernel", ["spk", "pck"])
+@pytest.mark.parametrize("content", ["empty", "noise", "damaged", "cut off", "of the other kind"])
+def test_a_file_that_is_no_such_kernel_is_refused_with_its_path(kernel: str, content: str, tmp_path: Path) -> None:
+    mine, other = Path(default_ephemeris().spk), Path(default_ephemeris().pck)
+    if kernel == "pck":
+        mine, other = other, mine
+    head = mine.read_bytes()[:1024]
+    noise = bytes(range(256)) * 20
+    made = {"empty": b"", "noise": noise, "damaged": head[:8] + noise, "cut off": head}
+    path = tmp_path / "made" if content in made else other
+    if content in made:
+        path.write_bytes(made[content])
+    with pytest.raises(IlrsError, match=f"{path}: no kernel that can be read"):
+        altaz("sun", SITE, "2031-03-01", ephemeris=Ephemeris(**{kernel: str(path)}))
+
+
+@pytest.fixture
+def spk(tmp_path: Path) -> Callable[..., str]:
+    """Return a function that writes an SPK (type 2) of a body that moves with 3 km/s along z."""
+
+    def written(*, body: int, frame: str = "J2000", segments: int = 1) -> str:
+        path = tmp_path / "made.bsp"
+        handle = spiceypy.spkopn(str(path), "made", 0)
+        for number in range(segments):
+            first, last = number * 1e9, (number + 1) * 1e9
+            record = np.array([7.0, 0, 7, 0, 7, 1.5e9])
+            spiceypy.spkw02(handle, body, 0, frame, first, last, str(number), 1e9, 1, 1, record, first)
+        spiceypy.spkcls(handle)
+        return str(path)
+
+    return written
+
+
+def test_any_kernel_of_chebyshev_series_may_give_the_positions(spk: Callable[..., str]) -> None:
+    x, v = Ephemeris(spk=spk(body=10)).state("sun", np.array([10957 * 86400 + 43200 + 500_000_000]) * 10**9)
+    assert np.allclose(x, [[7, 7, 7]])
+    assert np.allclose(v, [[0, 0, 3]])
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ({"body": 3}, r"made.bsp has no sun \(segments \[\(0, 10\)\]\)"),
+        ({"body": 10, "frame": "ECLIPJ2000"}, "in J2000"),
+        ({"body": 10, "segments": 2}, "found 2 for 1 bodies"),
+    ],
+)
+def test_a_kernel_that_is_not_for_this_is_refused(spk: Callable[..., str], made: Any, message: str) -> None:
+    with pytest.raises(IlrsError, match=message):
+        Ephemeris(spk=spk(**made)).position("sun", NS)
 
 
 def test_an_unknown_body_is_refused_with_those_that_are_known() -> None:
@@ -181,28 +240,11 @@ def test_the_environment_names_the_kernels(monkeypatch: pytest.MonkeyPatch, tmp_
     assert default_ephemeris() == before
 
 
-def test_nothing_heavy_is_imported_and_nothing_downloaded() -> None:
-    code = """
-import sys
-heavy = {"lunarsky", "skyfield", "skyfield_data", "spiceypy", "astropy.coordinates"}
-import ilrs_science
-from ilrs_science import geometry as g
-print(heavy & set(sys.modules))
-site = g.Site("s", lon=33.3, lat=-41.7, height=1500, frame="MOON_ME")
-g.illumination(site, "2031-03-01"), g.rotation("MOON_ME", "GSM", ["2024-03-01", "2035-03-01"])
-print(heavy - {"astropy.coordinates"} & set(sys.modules))
-"""
-    assert run(code).split() == ["set()", "set()"]
+def test_nothing_heavy_is_imported_and_nothing_downloaded(alone: list[str]) -> None:
+    assert alone[:2] == ["set()", "set()"]
 
 
-def test_without_the_packages_of_the_kernels_the_series_work_and_say_so() -> None:
-    code = """
-import sys
-sys.modules["lunarsky"] = sys.modules["skyfield_data"] = sys.modules["jplephem"] = None
-from ilrs_science import geometry as g
-sun = g.altaz("sun", g.Site("s", lon=33.3, lat=-41.7, height=1500, frame="MOON_ME"), "2031-03-01")
-print(sun.attrs["ephemeris"], sun.alt.item(), sep="|")
-"""
-    name, alt = run(code).split("|")
+def test_without_the_packages_of_the_kernels_the_series_work_and_say_so(alone: list[str]) -> None:
+    name, alt = alone[2].split("|")
     assert name == SERIES.name
     assert abs(float(alt) - altaz("sun", SITE, "2031-03-01")["alt"].item()) < 0.006

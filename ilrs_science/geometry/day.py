@@ -15,7 +15,7 @@ from ilrs_science.geometry.constants import EARTH_RADIUS, MEAN_SUBSOLAR, MOON_RA
 from ilrs_science.geometry.ephemeris import Ephemeris, default_ephemeris
 from ilrs_science.geometry.labels import dataset
 from ilrs_science.geometry.moments import Moments
-from ilrs_science.geometry.scales import tai, tai_to_tdb
+from ilrs_science.geometry.scales import instant, tai, tai_to_tdb
 from ilrs_science.geometry.sky import altaz, apparent, subpoint
 from ilrs_science.geometry.surface import observer, on_the_moon, site_me, to_geodetic
 from ilrs_science.geometry.time import DAY, Nanoseconds
@@ -83,8 +83,8 @@ def lunar_day(
         As in `altaz`.
     """
     used, moments = ephemeris or default_ephemeris(), tai(time, scale)
-    start = np.int64(10957 * DAY + DAY // 2) if since is None else tai(since, scale)
-    days = _midnights(site, moments, used) - _midnights(site, np.asarray(start), used) + 1
+    start = 10957 * DAY + DAY // 2 if since is None else instant(since, scale)
+    days = _midnights(site, moments, used) - _midnights(site, np.array(start), used) + 1
     about = {"units": "1", "long_name": "number of the lunar day"}
     found = dataset({"lunar_day": (days, about)}, time, moments, {"site": site.name}, used)
     return found["lunar_day"].assign_attrs(**found.attrs)
@@ -155,7 +155,10 @@ def horizon_altitude(site: Site, az: Floats, horizon: Horizon | None = None) -> 
         return np.full(np.shape(az), -np.rad2deg(np.arccos(MOON_RADIUS / (MOON_RADIUS + above))))
     if isinstance(given, xr.DataArray):
         given = np.stack([given["az"].values, given.values], axis=-1) if "az" in given.coords else given.values
-    points = np.asarray(given, np.float64)
+    try:
+        points = np.asarray(given, np.float64)
+    except (TypeError, ValueError) as error:
+        raise IlrsError(f"a horizon that is no numbers ({error}); expected one altitude, or pairs (az, alt)") from error
     if points.ndim == 0:
         points = np.array([[0.0, float(points)]])
     if points.ndim != 2 or points.shape[1] != 2 or not points.size or not np.isfinite(points).all():  # noqa: PLR2004

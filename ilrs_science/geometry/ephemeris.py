@@ -70,7 +70,9 @@ class Ephemeris:
     def accuracy(self) -> str:
         """What to expect, for attributes of products."""
         positions = (
-            "directions 0.001 arcsec" if self.spk else "Sun 0.05 arcsec, Earth 18 arcsec and 13 km, planets 90 arcsec"
+            "directions 0.001 arcsec, without the bending of light"
+            if self.spk
+            else "Sun 0.05 arcsec, Earth 18 arcsec and 13 km, planets 90 arcsec"
         )
         return f"{positions}; orientation of the Moon {'1 m' if self.pck else '160 m'} on the ground"
 
@@ -136,7 +138,7 @@ def _packaged(package: str, file: str) -> str:
 
     The package is found by its specification and never imported: lunarsky changes astropy's frames when it is.
     """
-    spec = find_spec(package)
+    spec = find_spec(package) if find_spec("jplephem") else None
     folders = (spec.submodule_search_locations if spec else None) or []
     found = [path for folder in folders if (path := Path(folder) / file).is_file()]
     return str(found[0]) if found else ""
@@ -166,7 +168,7 @@ def _positions(path: str, body: str) -> Callable[[Any, Any], tuple[Any, Any]]:
 
     def compute(jd: Any, day: Any) -> tuple[Any, Any]:
         states = [segments[pair].compute_and_differentiate(jd, day) for pair in chain]
-        return sum(x for x, _ in states), sum(v for _, v in states) / 86400.0
+        return sum(x[:3] for x, _ in states), sum(v[:3] for _, v in states) / 86400.0
 
     return compute
 
@@ -221,5 +223,5 @@ def _opened(module: str, kind: str, path: str) -> Iterator[Any]:
     try:
         with Path(path).open("rb") as file:
             yield getattr(kernels, kind)(daf.DAF(file))
-    except (OSError, ValueError, struct.error) as error:
+    except (OSError, TypeError, ValueError, struct.error) as error:
         raise IlrsError(f"{path}: no kernel that can be read ({error})") from error

@@ -110,7 +110,8 @@ def transform(  # noqa: PLR0913 - the vectors, the frames, the moments, and what
     scale
         Scale of datetime64.
     mean_field
-        For MFA: the mean field in the source frame, shape of the vectors or (3,). See `mean_field_aligned`.
+        For MFA: the mean field in the source frame, shape of the vectors or (3,). See `mean_field_aligned`; how it was
+        filtered is for the caller to record.
     axis
         Dimension of the components in a `DataArray`.
     ephemeris
@@ -132,6 +133,11 @@ def transform(  # noqa: PLR0913 - the vectors, the frames, the moments, and what
         if mean_field is None:
             msg = "MFA needs mean_field=, the low-passed field in the source frame"
             raise IlrsError(msg)
+        shape = np.shape(mean_field)
+        if shape not in ((3,), np.shape(vectors)):
+            raise IlrsError(
+                f"a mean field of shape {shape}; expected (3,), or that of the vectors, {np.shape(vectors)}"
+            )
         turn, fields = partial(_to_mean_field, source=source, site=site, ephemeris=used), [mean_field]
     else:
         turn, fields = partial(_turn, source=source, target=target, site=site, ephemeris=used), []
@@ -144,13 +150,13 @@ def transform(  # noqa: PLR0913 - the vectors, the frames, the moments, and what
             "interpolation_error": f"{max(errors)} arcsec",
             **(earth_notes(moments.values) if {source, target} & set(INTERPOLATION_ERROR) else {}),
         }
-        return _labelled(turn, vectors, moments, fields, axis).assign_attrs({**vectors.attrs, **about})
+        return _labelled(turn, vectors, moments, fields, axis).assign_attrs(about)
     if time is None:
         msg = "vectors without labels have no times; give time="
         raise IlrsError(msg)
     values, given = np.asarray(vectors), tai(time, scale)
-    if not values.ndim or values.shape[-1] != 3:  # noqa: PLR2004
-        raise IlrsError(f"vectors of shape {values.shape}; expected (..., 3)")
+    if not values.ndim or values.shape[-1] != 3 or values.dtype.kind not in "fiu":  # noqa: PLR2004
+        raise IlrsError(f"vectors of type {values.dtype} and shape {values.shape}; expected numbers, (..., 3)")
     if given.ndim and given.shape != values.shape[-1 - given.ndim : -1]:
         raise IlrsError(f"times of shape {given.shape} do not fit vectors of shape {values.shape}")
     return turn(values, given, *fields)
@@ -218,12 +224,15 @@ def _from_icrs(frame: str, moments: Nanoseconds, tdb: Nanoseconds, site: Site | 
 
 def _labelled_moments(vectors: xr.DataArray, time: Moments | None, scale: str | None) -> xr.DataArray:
     """Return the times of labelled vectors, int64 ns of TAI."""
-    given: Any = vectors.coords.get("time") if time is None else time
-    if given is None:
+    if time is None and "time" not in vectors.coords:
         msg = "the vectors have no coordinate time; give time="
         raise IlrsError(msg)
+    given: Any = vectors.coords["time"] if time is None else time
     ns = tai(given, scale)
-    return xr.DataArray(ns, dims=given.dims if isinstance(given, xr.DataArray) else ("time",) * ns.ndim)
+    moments = xr.DataArray(ns, dims=given.dims if isinstance(given, xr.DataArray) else ("time",) * ns.ndim)
+    if any(vectors.sizes.get(name) != size for name, size in moments.sizes.items()):
+        raise IlrsError(f"times along {dict(moments.sizes)} do not fit vectors along {dict(vectors.sizes)}")
+    return moments
 
 
 def _labelled(
@@ -232,6 +241,8 @@ def _labelled(
     """Apply a rotation of arrays to labelled ones, block by block where they are lazy."""
     if vectors.sizes.get(axis) != 3:  # noqa: PLR2004
         raise IlrsError(f"no dimension {axis!r} of three components in {dict(vectors.sizes)}; say which with axis=")
+    if vectors.chunks is not None:
+        vectors = vectors.chunk({axis: -1})
     labelled = [
         f if isinstance(f, xr.DataArray) else xr.DataArray(f, dims=(axis,) if np.ndim(f) == 1 else vectors.dims)
         for f in fields
@@ -245,9 +256,9 @@ def _labelled(
         output_core_dims=[[axis]],
         dask="parallelized",
         output_dtypes=[np.result_type(vectors.dtype, np.float32)],
-        keep_attrs=False,
+        keep_attrs="override",
     )
-    return turned.transpose(*vectors.dims)
+    return turned.transpose(*vectors.dims).rename(vectors.name)
 
 
 def _to_mean_field(  # noqa: PLR0913 - the vectors and what their frame needs

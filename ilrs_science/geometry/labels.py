@@ -38,11 +38,12 @@ def dataset(
         What was used.
     """
     if isinstance(time, xr.DataArray):
-        dims, coordinates = time.dims, dict(time.coords)
+        dims = time.dims
+        coordinates = {name: values.variable for name, values in time.coords.items() if name not in variables}
     else:
         dims = ("time",) if moments.ndim == 1 else tuple(f"time_{i}" for i in range(moments.ndim))
         stamps = moments.astype("datetime64[ns]")
-        coordinates = {"time": xr.DataArray(stamps, dims=dims, attrs=TIME)}
+        coordinates = {"time": xr.Variable(dims, stamps, TIME)}
     arrays = {name: (dims, values, dict(attrs)) for name, (values, attrs) in variables.items()}
     about = {**attributes, "ephemeris": ephemeris.name, "accuracy": ephemeris.accuracy}
     return xr.Dataset(arrays, coordinates, about)

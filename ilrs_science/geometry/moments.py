@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science.errors import IlrsError
-from ilrs_science.geometry.time import DAY, Nanoseconds, parse_count, parse_utc, utc_to_tai
+from ilrs_science.geometry.time import DAY, SECOND, Nanoseconds, parse_count, parse_utc, utc_to_tai
 
 if TYPE_CHECKING:  # importing astropy.time takes half a second, that of everyone who imports the package
     from astropy.time import Time
@@ -20,6 +20,8 @@ type Scale = Literal["utc", "tai", "tt", "tdb", "tcb", "tcg", "tcl", "tl"]
 type Moments = str | Sequence[str] | datetime | np.datetime64 | NDArray[Any] | Time | xr.DataArray | int
 
 SCALES: tuple[Scale, ...] = ("utc", "tai", "tt", "tdb", "tcb", "tcg", "tcl", "tl")
+_REACH = 9_000_000_000 * SECOND
+_BEYOND = "a time lies outside 1685 to 2255, the years that int64 nanoseconds reach"
 _ASTROPY = ("utc", "tai", "tt", "tdb", "tcb", "tcg")
 
 
@@ -106,6 +108,8 @@ def _from_astropy(time: Time, wanted: Scale | None) -> tuple[Nanoseconds, Scale]
         raise IlrsError(msg)
     fraction = (first - np.floor(first)) + second
     days = np.floor(first) + np.floor(fraction)
+    if (np.abs(days) > _REACH // DAY).any():
+        raise IlrsError(f"{_BEYOND}: {time.flat[int(np.argmax(np.abs(days)))] if time.shape else time}")
     midnight, fraction = days.astype(np.int64) * DAY, fraction - np.floor(fraction)
     if own != "utc":
         return midnight + np.rint(fraction * DAY).astype(np.int64), own
@@ -123,9 +127,15 @@ def _from_numbers(values: NDArray[Any], own: Scale | None) -> tuple[Nanoseconds,
     if own is None:
         msg = f"datetime64 and integers have no time scale; say which with scale=, one of {', '.join(SCALES)}"
         raise IlrsError(msg)
-    if values.dtype.kind != "M":
-        return values.astype(np.int64), own
-    if np.isnat(values).any():
-        msg = "a time is NaT; every time must be known"
-        raise IlrsError(msg)
-    return values.astype("datetime64[ns]").astype(np.int64), own
+    if values.dtype.kind == "M":
+        if np.isnat(values).any():
+            msg = "a time is NaT; every time must be known"
+            raise IlrsError(msg)
+        days = values.astype("datetime64[D]").astype(np.int64)
+        if (np.abs(days) > _REACH // DAY).any():
+            raise IlrsError(f"{_BEYOND}: {values.flat[int(np.argmax(np.abs(days)))]}")
+        values = values.astype("datetime64[ns]")
+    ns = values.astype(np.int64)
+    if ((ns > _REACH) | (ns < -_REACH)).any():
+        raise IlrsError(f"{_BEYOND}: {ns.min()} to {ns.max()} ns since 1970")
+    return ns, own

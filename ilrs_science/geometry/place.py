@@ -14,7 +14,7 @@ from ilrs_science.geometry.chebyshev import Floats
 from ilrs_science.geometry.earth import to_jd
 from ilrs_science.geometry.ephemeris import BODIES, Ephemeris, default_ephemeris, spk_segments
 from ilrs_science.geometry.frames import FRAMES, rotation
-from ilrs_science.geometry.moments import Moments, known_scale
+from ilrs_science.geometry.moments import Moments
 from ilrs_science.geometry.rotations import apply
 from ilrs_science.geometry.scales import tai, tai_to_tdb
 from ilrs_science.geometry.surface import observer
@@ -25,6 +25,8 @@ type Origin = Literal["moon", "earth", "ssb"]
 
 _ORIGINS: tuple[Origin, ...] = ("moon", "earth", "ssb")
 _CENTRES = {0: "ssb", 10: "sun", 301: "moon", 399: "earth"}
+_KINDS = (2, 3)
+"""Chebyshev series: of the other kinds jplephem reads one, and that only to the day."""
 _POINTS = 4
 """A cubic through fewer positions is none."""
 
@@ -57,21 +59,26 @@ class Orbit:
 
         try:
             table: Any = Table.read(path, format="ascii.ecsv")
-            frame, origin, scale = (str(table.meta[key]) for key in ("frame", "origin", "scale"))
+            frame, origin = (str(table.meta[key]) for key in ("frame", "origin"))
             positions = np.stack([table[name].quantity.to_value("km") for name in ("x", "y", "z")], axis=-1)
             speeds = [table[n].quantity.to_value("km/s") for n in ("vx", "vy", "vz") if n in table.colnames]
-            times = tai(np.asarray(table["time"]).astype(str), known_scale(scale))
+            column = table["time"]
+            is_text = not hasattr(column, "jd1")
+            times = tai(np.asarray(column).astype(str), str(table.meta["scale"])) if is_text else tai(column)
+            empty = [name for name in table.colnames if np.ma.is_masked(table[name])]
         except (OSError, ValueError, KeyError, TypeError, AttributeError, IlrsError) as error:
             raise FormatError(f"{path}: not a table of positions ({error!r}); see the reference of geometry") from error
         problems = [
             (frame not in FRAMES or frame == "ENU", f"frame {frame!r}"),
             (origin not in _ORIGINS, f"origin {origin!r}, known are {', '.join(_ORIGINS)}"),
             (len(times) < _POINTS or bool((np.diff(times) <= 0).any()), "times that do not increase, or fewer than 4"),
-            (not np.isfinite(positions).all(), "a position that is not a number"),
+            (bool(empty), f"empty cells in {', '.join(empty)}"),
+            (len(speeds) not in (0, 3), f"{len(speeds)} components of the velocity, expected none or three"),
+            (not all(np.isfinite(values).all() for values in (positions, *speeds)), "a value that is not a number"),
         ]
         if found := [text for wrong, text in problems if wrong]:
             raise FormatError(f"{path}: {'; '.join(found)}")
-        return cls(times, positions, np.stack(speeds, axis=-1) if len(speeds) == 3 else None, frame, origin)  # noqa: PLR2004
+        return cls(times, positions, np.stack(speeds, axis=-1) if speeds else None, frame, origin)
 
     def at(self, moments: Nanoseconds) -> Floats:
         """Return positions, km, shape (..., 3), in the orbit's own frame and from its own origin.
@@ -153,10 +160,14 @@ def barycentric(body: str | Site, tdb: Nanoseconds, ephemeris: Ephemeris) -> Flo
         if body not in BODIES:
             raise IlrsError(f"unknown body {body!r}; known are {', '.join(BODIES)}, or a Site")
         return ephemeris.position(body, tdb)
+    if not isinstance(body, Site):
+        raise IlrsError(f"unknown body {body!r}; known are {', '.join(BODIES)}, or a Site")
     if body.orbit is None:
         return observer(body, tdb, ephemeris)[0]
-    path, _, number = body.orbit.partition("#")
-    if number:
+    path, mark, number = body.orbit.partition("#")
+    if mark:
+        if not number.removeprefix("-").isdecimal():
+            raise IlrsError(f"site {body.name!r}: orbit {body.orbit!r}; expected file.bsp#NAIF number, or a table")
         return _along_spk(path, int(number), tdb, ephemeris)
     orbit = _table(path, Path(path).stat().st_mtime_ns if Path(path).is_file() else 0)
     moments = 2 * tdb - tai_to_tdb(tdb)  # TAI of TDB: the difference of both changes by 3e-10 of the time
@@ -176,11 +187,13 @@ def _along_spk(path: str, number: int, tdb: Nanoseconds, ephemeris: Ephemeris) -
     centre, segment = segments[number]
     if centre not in _CENTRES:
         raise IlrsError(f"{path}: positions of {number} from body {centre}; expected one of {_CENTRES}")
+    if segment.data_type not in _KINDS:
+        raise IlrsError(
+            f"{path}: the segment of {number} is of type {segment.data_type}; types 2 and 3 can be read, others have to"
+            " be sampled into a table of positions"
+        )
     days, fraction = to_jd(tdb.reshape(-1))
     if ((days + fraction < segment.start_jd) | (days + fraction > segment.end_jd)).any():
         raise IlrsError(f"{path} has {number} from JD {segment.start_jd} to {segment.end_jd} TDB; a time lies outside")
-    try:
-        values = np.moveaxis(np.asarray(segment.compute(days, fraction)), 0, -1).reshape(*tdb.shape, 3)
-    except ValueError as error:  # a kind of segment that jplephem does not read
-        raise IlrsError(f"{path}: {error}") from error
+    values = np.moveaxis(np.asarray(segment.compute(days, fraction)[:3]), 0, -1).reshape(*tdb.shape, 3)
     return values if centre == 0 else values + ephemeris.position(_CENTRES[centre], tdb)

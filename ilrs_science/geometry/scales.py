@@ -168,6 +168,20 @@ def tai(time: Moments, scale: str | None = None) -> Nanoseconds:
     return _convert(ns, own, "tai", _Event())
 
 
+def instant(time: Moments, scale: str | None = None) -> int:
+    """Return one moment as ns of TAI.
+
+    Raises
+    ------
+    IlrsError
+        As in `convert`; or these are several.
+    """
+    ns = tai(time, scale)
+    if ns.ndim:
+        raise IlrsError(f"times of shape {ns.shape}; expected one moment")
+    return int(ns)
+
+
 def tai_to_tdb(ns: Nanoseconds) -> Nanoseconds:
     """Return TDB of TAI at the geocentre, both int64 ns."""
     return _convert(ns, "tai", "tdb", _Event("earth"))

@@ -35,9 +35,7 @@ def state(body: str, jd: Any, day: Any) -> tuple[Any, Any]:
     IlrsError
         A body without a series.
     """
-    if np.any((jd < _FIRST) | (jd > _LAST)):
-        msg = "the series cover 1900 to 2100"
-        raise ValueError(msg)
+    _check_span(jd)
     heliocentric, earth = erfa.epv00(jd, day)
     x, v = earth["p"], earth["v"]
     if body == "moon":
@@ -72,8 +70,17 @@ def moon_me(tdb: Nanoseconds) -> Floats:
     """Return the rotation from ICRS to (nearly) MOON_ME, shape (..., 3, 3).
 
     Archinal et al. 2011, Report of the IAU Working Group on Cartographic Coordinates 2009, table 2.
+
+    Raises
+    ------
+    IlrsError
+        A time outside 1900 to 2100.
     """
-    days = (tdb - 10957 * DAY - DAY // 2) / DAY
+    days = tdb / DAY - 10957.5
+    try:
+        _check_span(days + 2451545.0)
+    except ValueError as error:
+        raise IlrsError(f"a time lies outside the orientation of the Moon: {error}") from error
     angles = np.deg2rad(_ARGUMENTS[:, 0] + _ARGUMENTS[:, 1] * days[..., None])
     centuries = days / 36525.0
     alpha = 269.9949 + 0.0031 * centuries + np.sin(angles) @ _RIGHT_ASCENSION
@@ -81,3 +88,9 @@ def moon_me(tdb: Nanoseconds) -> Floats:
     meridian = 38.3213 + 13.17635815 * days - 1.4e-12 * days**2 + np.sin(angles) @ _MERIDIAN
     w, tilt, node = np.deg2rad(meridian), np.deg2rad(90.0 - delta), np.deg2rad(90.0 + alpha)
     return about_axis(2, w) @ about_axis(0, tilt) @ about_axis(2, node)
+
+
+def _check_span(jd: Any) -> None:
+    if np.any((jd < _FIRST) | (jd > _LAST)):
+        msg = "the series cover 1900 to 2100"
+        raise ValueError(msg)

@@ -62,7 +62,7 @@ def altaz(
     Returns
     -------
     alt and az (degrees; az from north through east, 0 up to 360; at a pole, north is along the meridian of the site's
-    own longitude) and distance (km; infinite for a direction), shape of `time`.
+    own longitude) and distance (km that the light has come, infinite for a direction), shape of `time`.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def libration(time: Moments, *, scale: str | None = None, ephemeris: Ephemeris |
     """Return the sub-observer point of the geocentre as JPL Horizons defines it.
 
     It is the point of the Moon's disc that the centre of the Earth sees: Moon and orientation one light time earlier,
-    no aberration. It differs by some 12 arcsec from `subpoint("earth")`, which the Moon sees.
+    no aberration. It differs by up to some 20 arcsec from `subpoint("earth")`, which the Moon sees.
 
     Parameters
     ----------
@@ -184,6 +184,8 @@ def apparent(target: Any, x: Floats, v: Floats, tdb: Nanoseconds, ephemeris: Eph
     """
     to_target = _to_star(target, x, tdb) if _is_sky(target) else _light_time(target, x, tdb, ephemeris)[1]
     distance = np.linalg.norm(to_target, axis=-1)
+    if not distance.all():
+        raise IlrsError(f"{_name(target)} is where it is looked at from; it has no direction")
     direction = to_target / distance[..., None]
     beta = v / SPEED_OF_LIGHT
     dot = (direction * beta).sum(-1, keepdims=True)
@@ -217,27 +219,29 @@ def _to_star(target: SkyCoord, x: Floats, tdb: Nanoseconds) -> Floats:
         raise IlrsError(f"a SkyCoord of shape {target.shape}; expected one direction, call once for each")
     star = target.icrs
     near = not star.distance.unit.is_equivalent("")
-    place: Any = star.cartesian.xyz.to_value("km" if near else "")
-    drift = np.zeros(3)
+    place: Any = star.data.without_differentials().to_cartesian().xyz.to_value("km" if near else "")
     if star.data.differentials:
         if target.obstime is None:
-            raise IlrsError("a SkyCoord with proper motion needs an obstime, the epoch of its position")
-        drift, place = _proper_motion(star, near=near, place=place)
+            raise IlrsError("a SkyCoord that moves needs an obstime, the epoch of its position")
         since = tdb - convert(target.obstime.tdb, "tdb", "tdb")
-        place = place + drift * (since / SECOND)[..., None]
+        place = place + _drift(star, near=near) * (since / SECOND)[..., None]
     return place - x if near else np.broadcast_to(unit(place), x.shape)
 
 
-def _proper_motion(star: SkyCoord, *, near: bool, place: Any) -> tuple[Floats, Floats]:
-    """Return the velocity of a star, in the unit of its place a second, and its place."""
-    velocity = star.velocity.d_xyz.to_value("km/s") if near else None
-    if velocity is not None:
-        return velocity, place
+def _drift(star: Any, *, near: bool) -> Floats:
+    """Return how a star moves, in the unit of its place a second; without a distance, only across the sky."""
+    if near:
+        velocity: Floats = star.velocity.d_xyz.to_value("km/s")
+        return velocity
     lon, lat = star.ra.radian, star.dec.radian
     east = np.array([-np.sin(lon), np.cos(lon), 0.0])
     north = np.array([-np.sin(lat) * np.cos(lon), -np.sin(lat) * np.sin(lon), np.cos(lat)])
-    rates = [rate.to_value("rad/s") for rate in (star.pm_ra_cosdec, star.pm_dec)]
-    return east * rates[0] + north * rates[1], place
+    motion: Any = star.data.differentials["s"]  # a radial velocity alone, which moves nothing, has no angles
+    eastward = getattr(motion, "d_lon_coslat", getattr(motion, "d_lon", 0.0) * np.cos(lat))
+    given: list[Any] = [eastward, getattr(motion, "d_lat", 0.0)]
+    rates = [rate.to_value("rad/s") if hasattr(rate, "unit") else rate for rate in given]
+    drift: Floats = east * rates[0] + north * rates[1]
+    return drift
 
 
 def _is_sky(target: Any) -> bool:
@@ -249,4 +253,4 @@ def _name(target: Any) -> str:
         return str(target.to_string("hmsdms"))
     if isinstance(target, str) and target not in BODIES:
         raise IlrsError(f"unknown target {target!r}; known are {', '.join(BODIES)}, a Site or a SkyCoord")
-    return target if isinstance(target, str) else target.name
+    return str(getattr(target, "name", target))

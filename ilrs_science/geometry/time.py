@@ -21,7 +21,7 @@ type Nanoseconds = NDArray[np.int64]
 
 SECOND = 10**9
 DAY = 86400 * SECOND
-_LAST = 2**63 - 1 - 2 * DAY
+_LAST = 9_000_000_000 * SECOND
 
 
 @cache
@@ -129,7 +129,7 @@ def parse_count(text: str, problem: IlrsError) -> tuple[int, bool]:
     except ValueError as error:
         raise problem from error
     if abs(day) > _LAST:
-        raise IlrsError(f"{text!r} lies outside 1677 to 2262, the years that int64 nanoseconds reach")
+        raise IlrsError(f"{text!r} lies outside 1685 to 2255, the years that int64 nanoseconds reach")
     leap = (int(hour), int(minute), int(second)) == (23, 59, 60)
     if int(hour) > 23 or int(minute) > 59 or (int(second) > 59 and not leap):  # noqa: PLR2004
         raise problem

@@ -15,7 +15,7 @@ from ilrs_science.geometry.day import Horizon, eclipsed, horizon_altitude
 from ilrs_science.geometry.ephemeris import Ephemeris, default_ephemeris
 from ilrs_science.geometry.labels import TIME
 from ilrs_science.geometry.moments import Moments
-from ilrs_science.geometry.scales import tai, tai_to_tdb
+from ilrs_science.geometry.scales import instant, tai_to_tdb
 from ilrs_science.geometry.sky import Target, altaz, apparent
 from ilrs_science.geometry.surface import observer
 from ilrs_science.geometry.time import SECOND, Nanoseconds
@@ -150,7 +150,11 @@ def _spans(
     value: Callable[[Nanoseconds], Floats], start: Moments, stop: Moments, step: Duration | str, scale: str | None
 ) -> tuple[Nanoseconds, Nanoseconds, Nanoseconds]:
     """Return the starts and stops of spans in which a value is positive, and the samples looked at; TAI ns."""
-    first, last, every = int(tai(start, scale)), int(tai(stop, scale)), int(Duration(step))
+    first, last = instant(start, scale), instant(stop, scale)
+    try:
+        every = int(Duration(step))
+    except (TypeError, ValueError) as error:
+        raise IlrsError(f"a step of {step!r}: {error}") from error
     if last <= first or not every:
         raise IlrsError(f"a span from {start} to {stop} by {every} ns; expected a stop after the start, a step above 0")
     samples = np.append(np.arange(first, last, every, dtype=np.int64), last)

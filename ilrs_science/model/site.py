@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from math import isfinite
+from numbers import Real
 
 from ilrs_science.errors import IlrsError
 
@@ -16,7 +19,8 @@ class Site:
     Raises
     ------
     IlrsError
-        A longitude outside -180 to 360, a latitude outside -90 to 90, or a coordinate that is not a finite number.
+        A longitude outside -180 to 360, a latitude outside -90 to 90, a coordinate that is not a finite number, or a
+        horizon that is none.
     """
 
     name: str
@@ -38,14 +42,30 @@ class Site:
     orbit: str | None = None
     """Where the positions of an orbiter come from: `file.bsp#-123` (SPK, NAIF number) or a table (`geometry.Orbit`)."""
     horizon: tuple[tuple[float, float], ...] = ()
-    """Horizon mask: azimuth and altitude of its points, degrees."""
+    """Horizon mask: azimuth (0 up to 360, increasing) and altitude of its points, degrees."""
 
     def __post_init__(self) -> None:
         for coordinate, low, high in (("lon", -180, 360), ("lat", -90, 90), ("height", float("-inf"), float("inf"))):
             value = getattr(self, coordinate)
-            if value is not None and not (low <= value <= high and abs(value) != float("inf")):
-                allowed = "finite" if coordinate == "height" else f"from {low} to {high} degrees"
-                raise IlrsError(f"site {self.name!r}: {coordinate} is {value}; expected {allowed}")
+            if value is None:
+                continue
+            if not isinstance(value, Real) or not low <= float(value) <= high or not isfinite(float(value)):
+                allowed = "a finite number" if coordinate == "height" else f"degrees from {low} to {high}"
+                raise IlrsError(f"site {self.name!r}: {coordinate} is {value!r}; expected {allowed}")
         if self.lon is not None and self.lon >= 180:  # noqa: PLR2004
             object.__setattr__(self, "lon", self.lon - 360)
-        object.__setattr__(self, "horizon", tuple((float(az), float(alt)) for az, alt in self.horizon))
+        object.__setattr__(self, "horizon", self._checked_horizon())
+
+    def _checked_horizon(self) -> tuple[tuple[float, float], ...]:
+        problem = (
+            f"site {self.name!r}: a horizon is pairs of azimuth (0 up to 360, increasing) and altitude (-90 to 90)"
+        )
+        try:
+            points = tuple((float(az), float(alt)) for az, alt in self.horizon)
+        except (TypeError, ValueError) as error:
+            raise IlrsError(f"{problem}; found {self.horizon!r}") from error
+        azimuths = [az for az, _ in points]
+        increasing = all(after > before for before, after in pairwise(azimuths))
+        if not increasing or not all(0 <= az < 360 and abs(alt) <= 90 for az, alt in points):  # noqa: PLR2004
+            raise IlrsError(f"{problem}; found {points}")
+        return points

@@ -233,7 +233,7 @@ def test_a_field_along_the_radius_has_no_second_axis() -> None:
         ("needs mean_field=", lambda: turned(np.ones(3), "ICRS", "MFA", FIRST)),
         ("give time=", lambda: transform(np.ones((2, 3)), "ICRS", "GSE")),
         ("no coordinate time", lambda: transform(cube().isel(time=0, drop=True), "ICRS", "GSE")),
-        (r"shape \(2, 2\); expected \(..., 3\)", lambda: turned(np.ones((2, 2)), "ICRS", "GSE", [FIRST] * 2)),
+        (r"shape \(2, 2\); expected numbers", lambda: turned(np.ones((2, 2)), "ICRS", "GSE", [FIRST] * 2)),
         (r"shape \(\); expected", lambda: turned(1.0, "ICRS", "GSE", FIRST)),
         (r"times of shape \(3,\) do not fit", lambda: turned(np.ones((2, 3)), "ICRS", "GSE", [FIRST] * 3)),
         ("no time scale", lambda: rotation("ICRS", "GSE", np.datetime64("2031-03-01"))),

@@ -167,7 +167,7 @@ def test_a_table_that_changes_is_read_again(table: Callable[..., Site]) -> None:
         (("scale: tdb", "scale: lmst"), "unknown time scale 'lmst'; known are utc, tai"),
         (("2031-03-01T00:01:00 ", "2031-03-01T00:00:00 "), "times that do not increase"),
         (("2031-03-01T00:00:00 ", "2031-03-01T00:99:00 "), "is not a time in tdb"),
-        ((" 1838.0 ", " nan "), "a position that is not a number"),
+        ((" 1838.0 ", " nan "), "a value that is not a number"),
         ((" 1838.0 ", " far "), "not a table of positions"),
     ],
 )

@@ -79,7 +79,7 @@ def test_utc_counts_never_go_back_by_more_than_a_leap_second(tai: int, later: in
     ],
 )
 def test_what_is_no_time_is_refused_with_its_text(text: str) -> None:
-    with pytest.raises(IlrsError, match=r"not a UTC time|before 1960|outside 1677 to 2262"):
+    with pytest.raises(IlrsError, match=r"not a UTC time|before 1960|outside 1685 to 2255"):
         parse_utc(text)
 
 

@@ -33,8 +33,8 @@ def test_a_coordinate_that_is_no_number_is_refused(coordinate: str, value: float
 @pytest.mark.parametrize(
     ("coordinate", "value", "allowed"),
     [
-        *(("lon", value, "from -180 to 360 degrees") for value in (400, 360.001, -180.001)),
-        *(("lat", value, "from -90 to 90 degrees") for value in (91, -90.001)),
+        *(("lon", value, "degrees from -180 to 360") for value in (400, 360.001, -180.001)),
+        *(("lat", value, "degrees from -90 to 90") for value in (91, -90.001)),
     ],
 )
 def test_a_coordinate_out_of_bounds_is_refused_with_what_is_allowed(

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from ilrs_science.errors import IlrsError
+from ilrs_science.errors import FormatError, IlrsError
 from ilrs_science.geometry.chebyshev import Floats
 from ilrs_science.geometry.sclk import read_sclk
 from ilrs_science.geometry.time import SECOND, Nanoseconds
@@ -23,6 +23,9 @@ from ilrs_science.model.reference import Reference
 
 _TT_TAI = 32_184_000_000
 _J2000 = 946_728_000 * SECOND
+_MOST = 2**62
+_LATEST = 9_000_000_000
+"""Seconds since 1970 that int64 nanoseconds reach: 2255."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +53,22 @@ class Clock:
 
     def __post_init__(self) -> None:
         lengths = {len(a) for a in (self.ticks, self.times, self.rates, self.sigmas, self.sigma_rates)}
+        if len(lengths) > 1 or 0 in lengths:
+            raise IlrsError(f"no clock correlation: columns of {sorted(lengths)} rows; expected one length above 0")
+        bounds = [] if self.partitions is None else self.partitions.tolist()
         wrong = [
-            (len(lengths) > 1 or 0 in lengths, f"columns of {sorted(lengths)} rows; expected one length above 0"),
-            (bool((np.diff(self.ticks) <= 0).any()), "ticks that do not increase"),
-            (not bool((self.rates > 0).all()), "a rate that is not above 0"),
+            (self.ticks[0] < 0 or bool((np.diff(self.ticks) <= 0).any()), "ticks below 0, or that do not increase"),
+            (bool((np.diff(self.times) <= 0).any()), "times that do not increase"),
+            (not bool(((self.rates > 0) & np.isfinite(self.rates)).all()), "a rate that is no number above 0"),
             (bool((self.sigmas < 0).any() or not (self.sigma_rates >= 0).all()), "a negative uncertainty"),
             (self.scale not in ("tai", "tt", "et"), f"scale {self.scale!r}; expected tai, tt or et"),
             (self.modulus is not None and self.modulus <= 0, f"modulus {self.modulus}; expected above 0"),
+            (
+                self.stop is not None and self.stop <= self.ticks[-1],
+                f"stop {self.stop}; expected after the last segment",
+            ),
+            (any(not 0 <= start < stop for start, stop in bounds), "a partition that does not start before it stops"),
+            (sum(stop - start for start, stop in bounds) >= _MOST, "partitions of more than 2^62 ticks"),
         ]
         if found := [text for bad, text in wrong if bad]:
             raise IlrsError(f"no clock correlation: {'; '.join(found)}")
@@ -78,18 +90,20 @@ class Clock:
             The file is no such kernel, or has several clocks and none was chosen.
         """
         kernel = read_sclk(path, clock)
-        unknown = np.full(len(kernel.ticks), np.nan)
-        lengths = kernel.partitions[:, 1] - kernel.partitions[:, 0]
-        return cls(
-            kernel.ticks,
-            kernel.times,
-            kernel.seconds_per_count / kernel.ticks_per_count,
-            unknown,
-            np.zeros(len(unknown)),
-            scale="et" if kernel.is_tdb else "tt",
-            stop=int(lengths.sum()) + 1,
-            partitions=kernel.partitions,
-        )
+        count = len(kernel.ticks)
+        try:
+            return cls(
+                kernel.ticks,
+                kernel.times,
+                kernel.seconds_per_count / kernel.ticks_per_count,
+                np.full(count, np.nan),
+                np.zeros(count),
+                scale="et" if kernel.is_tdb else "tt",
+                stop=sum(stop - start for start, stop in kernel.partitions.tolist()) + 1,
+                partitions=kernel.partitions,
+            )
+        except IlrsError as error:
+            raise FormatError(f"{path}: {error}") from error
 
     @classmethod
     def from_reference(cls, reference: Reference | xr.Dataset) -> Clock:
@@ -130,10 +144,12 @@ class Clock:
         Raises
         ------
         IlrsError
-            Ticks that are no integers, or before the first segment or after the last.
+            Ticks that are no integers, or before the first segment or after the last, or times after 2255.
         """
         wanted, row = self._rows(ticks)
         delta = (wanted - self.ticks[row]) * self.rates[row]
+        if (self.times[row] / SECOND + delta > _LATEST).any():
+            raise IlrsError(f"ticks up to {wanted.max()} lie after 2255, beyond what int64 nanoseconds reach")
         ns = self.times[row] + np.rint(delta * SECOND).astype(np.int64)
         if self.scale == "tai":
             return ns
@@ -153,11 +169,17 @@ class Clock:
         return result
 
     def to_ticks(self, tai: ArrayLike) -> Nanoseconds:
-        """Return the continuous ticks nearest to TAI ns, int64, same shape; beyond the last segment it is prolonged."""
+        """Return the continuous ticks nearest to TAI ns, int64, same shape.
+
+        Between two segments that do not meet it is the first tick of the later one; beyond the last it is prolonged.
+        """
         ns = np.asarray(tai, np.int64)
-        starts = self.to_tai(self.ticks)
-        row = np.clip(np.searchsorted(starts, ns, side="right") - 1, 0, None)
-        return self.ticks[row] + np.rint((ns - starts[row]) / (self.rates[row] * SECOND)).astype(np.int64)
+        own = ns if self.scale == "tai" else ns + _TT_TAI
+        if self.scale == "et":
+            own = own + _periodic(own)
+        row = np.clip(np.searchsorted(self.times, own, side="right") - 1, 0, None)
+        ticks = self.ticks[row] + np.rint((own - self.times[row]) / (self.rates[row] * SECOND)).astype(np.int64)
+        return np.minimum(ticks, np.append(self.ticks[1:], np.iinfo(np.int64).max)[row])
 
     def continuous(self, counts: ArrayLike, near: ArrayLike) -> Nanoseconds:
         """Return the continuous ticks of counts, whichever partition and rollover brings them nearest to a time.
@@ -173,9 +195,21 @@ class Clock:
 
         Returns
         -------
-        int64 ticks, same shape; -1, which no correlation covers, for a count that no partition has.
+        int64 ticks, same shape; -1, which no correlation covers, for a count that is no whole number, is not below the
+        modulus, or is in no partition.
+
+        Raises
+        ------
+        IlrsError
+            The counts are no numbers.
         """
-        shown, expected = np.asarray(counts, np.int64), self.to_ticks(near)
+        given, expected = np.asarray(counts), self.to_ticks(near)
+        if given.dtype.kind not in "iuf":
+            raise IlrsError(f"counts of type {given.dtype}; expected integers")
+        whole = np.isfinite(given) & (np.mod(np.where(np.isfinite(given), given, 0), 1) == 0)
+        if self.modulus:
+            whole &= given < self.modulus
+        shown = np.where(whole, given, 0).astype(np.int64)
         bounds = self.partitions if self.partitions is not None else np.array([[0, np.iinfo(np.int64).max]])
         best = np.full(np.broadcast_shapes(shown.shape, expected.shape), -1, np.int64)
         off = np.full(best.shape, np.inf)
@@ -185,7 +219,8 @@ class Clock:
             if self.modulus:
                 rolled = np.rint((expected - before + start - shown) / self.modulus).astype(np.int64) * self.modulus
             ticks = before + shown + rolled - start
-            distance = np.where((shown + rolled >= start) & (shown + rolled <= stop), np.abs(ticks - expected), np.inf)
+            inside = whole & (shown + rolled >= start) & (shown + rolled <= stop)
+            distance = np.where(inside, np.abs(ticks - expected), np.inf)
             best, off = np.where(distance < off, ticks, best), np.minimum(distance, off)
             before += int(stop) - int(start)
         return best
@@ -198,7 +233,7 @@ class Clock:
 
     def _rows(self, ticks: ArrayLike) -> tuple[Nanoseconds, NDArray[np.intp]]:
         wanted = np.asarray(ticks)
-        if wanted.dtype.kind not in "iu" and wanted.size and not (np.mod(wanted, 1) == 0).all():
+        if wanted.dtype.kind not in "iuf" or not np.isfinite(wanted).all() or (np.mod(wanted, 1) != 0).any():
             raise IlrsError(f"ticks of type {wanted.dtype}; expected whole numbers")
         wanted = wanted.astype(np.int64)
         if not (covered := self.covers(wanted)).all():
@@ -208,10 +243,14 @@ class Clock:
 
 
 def _et_minus_tai(et: Nanoseconds) -> Nanoseconds:
-    """Return ET - TAI, ns, in SPICE's approximation: 32.184 s + K sin(E), with the constants of naif0012.tls."""
-    seconds = (et - _J2000) / SECOND
-    periodic = np.zeros(np.shape(et))
-    for _ in range(2):  # the argument is TT: the second pass changes 1e-12 s
-        mean = 6.239996 + 1.99096871e-7 * (seconds - periodic)
-        periodic = 1.657e-3 * np.sin(mean + 1.671e-2 * np.sin(mean))
-    return _TT_TAI + np.rint(periodic * SECOND).astype(np.int64)
+    """Return ET - TAI, ns."""
+    tt = et
+    for _ in range(2):  # the second pass changes 1e-12 s
+        tt = et - _periodic(tt)
+    return et - tt + _TT_TAI
+
+
+def _periodic(tt: Nanoseconds) -> Nanoseconds:
+    """Return ET - TT, ns, in SPICE's approximation: K sin(E), with the constants of naif0012.tls."""
+    mean = 6.239996 + 1.99096871e-7 * ((tt - _J2000) / SECOND)
+    return np.rint(1.657e-3 * SECOND * np.sin(mean + 1.671e-2 * np.sin(mean))).astype(np.int64)

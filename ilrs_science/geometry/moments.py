@@ -25,7 +25,7 @@ _BEYOND = "a time lies outside 1685 to 2255, the years that int64 nanoseconds re
 _ASTROPY = ("utc", "tai", "tt", "tdb", "tcb", "tcg")
 
 
-def known_scale(scale: str) -> Scale:
+def known_scale(scale: Any) -> Scale:
     """Return the scale in lower case.
 
     Raises
@@ -34,7 +34,7 @@ def known_scale(scale: str) -> Scale:
         There is no such scale here.
     """
     for known in SCALES:
-        if scale.lower() == known:
+        if str(scale).lower() == known:
             return known
     raise IlrsError(f"unknown time scale {scale!r}; known are {', '.join(SCALES)}")
 
@@ -59,7 +59,7 @@ def read_moments(time: Moments, scale: str | None = None, default: Scale | None 
         A time that is NaN, NaT or no time; a scale that is unknown, missing, or contradicts the times' own.
     """
     wanted = known_scale(scale) if scale is not None else None
-    if hasattr(time, "jd1"):
+    if hasattr(time, "sidereal_time"):  # an astropy Time
         return _from_astropy(time, wanted)
     if isinstance(time, xr.DataArray):
         own = time.attrs.get("time_scale")
@@ -68,9 +68,15 @@ def read_moments(time: Moments, scale: str | None = None, default: Scale | None 
     if isinstance(time, datetime):
         if time.tzinfo is None and wanted is None:
             raise IlrsError(f"{time!r} has no time zone; give it one, or say scale='utc'")
-        text = (time.astimezone(UTC) if time.tzinfo else time).replace(tzinfo=None).isoformat()
+        try:
+            text = (time.astimezone(UTC) if time.tzinfo else time).replace(tzinfo=None).isoformat()
+        except OverflowError as error:
+            raise IlrsError(f"{_BEYOND}: {time!r}") from error
         return read_moments(text, _agreed("utc", wanted) if time.tzinfo else wanted)
-    values = np.asarray(time)
+    try:
+        values = np.asarray(time)
+    except ValueError as error:
+        raise IlrsError(f"times that make no array: {error}") from error
     if values.dtype.kind in "UT" or (values.dtype == object and all(isinstance(v, str) for v in values.flat)):
         return _from_text(values, wanted)
     return _from_numbers(values, wanted or default)
@@ -127,6 +133,8 @@ def _from_numbers(values: NDArray[Any], own: Scale | None) -> tuple[Nanoseconds,
     if own is None:
         msg = f"datetime64 and integers have no time scale; say which with scale=, one of {', '.join(SCALES)}"
         raise IlrsError(msg)
+    if values.dtype == np.dtype("datetime64"):
+        raise IlrsError("datetime64 without a unit; give one, as in datetime64[ns]")
     if values.dtype.kind == "M":
         if np.isnat(values).any():
             msg = "a time is NaT; every time must be known"

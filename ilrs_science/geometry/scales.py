@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import isfinite
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -66,7 +68,10 @@ class _Event:
     ephemeris: Ephemeris | None = None
 
     def settled(self, *scales: Scale) -> _Event:
-        """Return the event at its default place, if it has none."""
+        """Return the event, checked, at its default place if it has none."""
+        known = isinstance(self.scaling, str) and self.scaling in TL_RATES
+        if not known and not (isinstance(self.scaling, Real) and isfinite(float(self.scaling))):
+            raise IlrsError(f"unknown scaling {self.scaling!r} of TL; give a number, or one of {', '.join(TL_RATES)}")
         if self.place is None:
             return replace(self, place="moon" if {"tcl", "tl"} & set(scales) else "earth")
         if not isinstance(self.place, Site) and self.place not in ("earth", "moon"):
@@ -98,7 +103,8 @@ def convert(  # noqa: PLR0913 - the time, the scales, and what they depend on
         What TL is, because none is adopted: "tcl" (TL = TCL), "selenoid" (a clock on the selenoid), "tt" (no mean drift
         against TT), or a number: 1 - dTL/dTCL.
     ephemeris
-        For places other than those that the scales are centred on; by default what is installed.
+        For places other than those that the scales are centred on, so for UTC, TAI or TT to TCL or TL, too; by default
+        what is installed.
 
     Returns
     -------
@@ -111,9 +117,10 @@ def convert(  # noqa: PLR0913 - the time, the scales, and what they depend on
         An unknown scale, a time that is none, that says another scale than `source`, or lies outside a table:
         UTC begins in 1960, the table of TCL spans 1969 to 2060.
     """
-    known_scale(target)
+    event = _Event(site, scaling, ephemeris)
+    event.settled(known_scale(target))
     ns, own = read_moments(time, source)
-    result = _convert(ns, own, known_scale(target), _Event(site, scaling, ephemeris))
+    result = _convert(ns, own, known_scale(target), event)
     as_datetime = not isinstance(time, str) and getattr(time, "dtype", np.dtype(int)).kind == "M"
     return result.astype("datetime64[ns]") if as_datetime else result
 
@@ -153,7 +160,10 @@ def offset(  # noqa: PLR0913 - as `convert`
     start, end = known_scale(source), known_scale(target)
     ns, own = read_moments(time, scale, default=start)
     event = _Event(site, scaling, ephemeris).settled(start, end)
-    return _difference(_convert(ns, own, start, event), start, end, event)
+    if start == "utc":  # read as TAI, because a leap second has no UTC count of its own
+        moments = _convert(ns, own, "tai", event)
+        return _difference(moments, "tai", end, event) - _excess("utc", moments, event)
+    return _difference(_reading(ns, own, start, scaling), start, end, event)
 
 
 def tai(time: Moments, scale: str | None = None) -> Nanoseconds:
@@ -214,6 +224,17 @@ def _convert(ns: Nanoseconds, source: Scale, target: Scale, event: _Event) -> Na
     return ns + np.rint(seconds * SECOND).astype(np.int64)
 
 
+def _reading(ns: Nanoseconds, own: Scale, scale: Scale, scaling: Scaling) -> Nanoseconds:
+    """Return moments in a scale to a fraction of a millisecond, each step at its own centre, so without an ephemeris.
+
+    That is enough to say when a difference is wanted: it changes by less than 3e-12 s meanwhile.
+    """
+    if own == scale:
+        return ns
+    tdb = _convert(ns, own, "tdb", _Event("moon" if own in ("tcl", "tl") else "earth", scaling))
+    return _convert(tdb, "tdb", scale, _Event("moon" if scale in ("tcl", "tl") else "earth", scaling))
+
+
 def _difference(ns: Nanoseconds, source: Scale, target: Scale, event: _Event) -> Floats:
     """Return target - source, s, at readings of the source scale."""
     up, down = _ancestry(source), _ancestry(target)
@@ -241,7 +262,7 @@ def _ancestry(scale: Scale) -> list[Scale]:
 def _excess(scale: Scale, parent: Nanoseconds, event: _Event) -> Floats:
     """Return by how much a scale is ahead of its parent, s, at readings of the parent."""
     since = (parent - ORIGIN) / SECOND
-    rate = TL_RATES[event.scaling] if isinstance(event.scaling, str) else event.scaling
+    rate = TL_RATES[event.scaling] if isinstance(event.scaling, str) else float(event.scaling)
     excess: dict[Scale, Callable[[], Floats]] = {
         "utc": lambda: (tai_to_utc(parent) - parent) / SECOND,
         "tai": lambda: np.full(parent.shape, -_TT_TAI / SECOND),

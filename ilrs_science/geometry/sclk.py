@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,11 @@ from ilrs_science.geometry.time import SECOND, Nanoseconds
 
 _LARGEST = 2**26
 """Bytes; kernels of decades have a few million."""
-_ASSIGNMENT = re.compile(r"([A-Za-z0-9_]+)\s*(\+?=)\s*(\([^)]*\)|[^\s(]+)")
+_ASSIGNMENT = re.compile(r"(?<![A-Za-z0-9_])([A-Za-z0-9_]++)\s*+(\+?=)\s*+(\([^()]*+\)|[^\s()]++)")
 _VALUE = re.compile(r"'[^']*'|[^\s,()]+")
 _J2000 = 946_728_000 * SECOND
 _TDB, _TT = 1, 2
+_DIGITS, _MOST, _LATEST = 30, 2**62, 8_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +70,10 @@ def read_sclk(path: str | Path, clock: int | None = None) -> Sclk:
             values = [Decimal(text.upper().replace("D", "E")) for text in texts]
         except InvalidOperation as error:
             raise FormatError(f"{path}: {name}_{number} is not numbers: {' '.join(texts)[:80]}") from error
-        if len(values) < least or not all(value.is_finite() for value in values):
-            raise FormatError(f"{path}: {name}_{number} has {len(values)} values; expected at least {least}")
+        if len(values) < least or not all(value.is_finite() and abs(value.adjusted()) < _DIGITS for value in values):
+            raise FormatError(
+                f"{path}: {name}_{number} has {len(values)} values; expected at least {least}, below 10^{_DIGITS}"
+            )
         return values
 
     kind, system = (
@@ -84,13 +88,15 @@ def read_sclk(path: str | Path, clock: int | None = None) -> Sclk:
         (len(rows) % 3 != 0, f"{len(rows)} coefficients; expected threes"),
         (len(starts) != len(stops), f"{len(starts)} starts and {len(stops)} ends of partitions"),
         (any(m < 1 for m in moduli), "a modulus below 1"),
-        (any(abs(v) >= 2**62 for v in (*rows, *moduli, *starts, *stops)), "a number beyond 2^62"),
+        (any(abs(v) >= _MOST for v in (*rows, *moduli, *starts, *stops)), "a number beyond 2^62"),
+        (any(v % 1 for v in (*rows[::3], *moduli, *starts, *stops)), "ticks that are no whole numbers"),
+        (any(abs(v) > _LATEST for v in rows[1::3]), "a time that int64 nanoseconds do not reach"),
     ]
     if found := [text for bad, text in wrong if bad]:
         raise FormatError(f"{path}: {'; '.join(found)}")
-    per_count = 1
-    for modulus in moduli[1:]:
-        per_count *= int(modulus)
+    per_count = prod(int(modulus) for modulus in moduli[1:])
+    if per_count >= _MOST:
+        raise FormatError(f"{path}: {per_count} ticks a count; expected below 2^62")
     return Sclk(
         np.array([int(v) for v in rows[::3]], np.int64),
         np.array([int((v * SECOND).to_integral_value()) for v in rows[1::3]], np.int64) + _J2000,
@@ -119,6 +125,7 @@ def _read_pool(path: Path) -> dict[str, list[str]]:
             data.append(line)
     pool: dict[str, list[str]] = {}
     for name, sign, text in _ASSIGNMENT.findall("\n".join(data)):
-        values = [value for value in _VALUE.findall(text) if not value.startswith("'")]
-        pool[name] = pool.get(name, []) + values if sign == "+=" else values
+        if sign == "=":
+            pool[name] = []
+        pool.setdefault(name, []).extend(value for value in _VALUE.findall(text) if not value.startswith("'"))
     return pool

@@ -21,6 +21,8 @@ type Nanoseconds = NDArray[np.int64]
 
 SECOND = 10**9
 DAY = 86400 * SECOND
+_STEPS = 2 * 365 * DAY
+"""1972-01-01, since when UTC has only whole seconds inserted."""
 _LAST = 9_000_000_000 * SECOND
 
 
@@ -58,10 +60,14 @@ def utc_to_tai(utc: ArrayLike) -> Nanoseconds:
     Raises
     ------
     IlrsError
-        A time before 1960, where UTC begins.
+        A time before 1960, where UTC begins, or one that UTC stepped over.
     """
     ns = np.asarray(utc, np.int64)
-    return ns + _offset(ns, _span(ns, _table()[0]))
+    tai = ns + _offset(ns, _span(ns, _table()[0]))
+    if (ns < _STEPS).any() and not np.array_equal(tai_to_utc(tai), ns):
+        msg = "a time lies in a step forward of UTC (1961-07-31 or 1968-01-31, in the last tenth of a second)"
+        raise IlrsError(msg)
+    return tai
 
 
 def tai_to_utc(tai: ArrayLike) -> Nanoseconds:
@@ -98,10 +104,7 @@ def parse_utc(text: str) -> int:
     count, leap = parse_count(text, problem)
     utc = np.int64(count)
     if not leap:
-        tai = utc_to_tai(utc)
-        if tai_to_utc(tai) != utc:
-            raise problem  # within a step forward of UTC, as at the end of January 1968
-        return int(tai)
+        return int(utc_to_tai(utc))
     starts, offsets, _ = _table()
     midnight = utc // SECOND * SECOND
     before = _span(midnight - 1, starts)

@@ -84,8 +84,8 @@ class SiteEntry(BaseModel):
     partner: str = "unknown"
     source: str = "unknown"
     orbit: str | None = Field(default=None, description="file.bsp#NAIF number, or a table of positions (.ecsv)")
-    horizon: tuple[tuple[Annotated[float, Field(ge=0, lt=360)], Annotated[float, Field(ge=-90, le=90)]], ...] = Field(
-        default=(), description="points of the horizon: azimuth and altitude, degrees"
+    horizon: tuple[tuple[Annotated[float, Field(ge=-180, le=360)], Annotated[float, Field(ge=-90, le=90)]], ...] = (
+        Field(default=(), description="points of the horizon: azimuth and altitude, degrees")
     )
 
 

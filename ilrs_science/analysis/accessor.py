@@ -11,19 +11,18 @@ import xarray as xr
 
 from ilrs_science.analysis import frames, sky
 from ilrs_science.errors import CubeError
-from ilrs_science.geometry.scales import Place, Scaling, convert
+from ilrs_science.geometry.moments import Moments
+from ilrs_science.geometry.scales import Place, Scaling, convert, instant
 from ilrs_science.geometry.sky import Target
-from ilrs_science.geometry.time import parse_utc
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.site import Site
 
 
-@xr.register_dataset_accessor("ilrs")  # type: ignore[no-untyped-call]
-class CubeAccessor:
-    """Times in other scales, sky and frames at the sites, good samples, flags by name and provenance of a cube."""
+class _Times[T]:
+    """What a cube and each of its variables have in common: times."""
 
-    def __init__(self, cube: xr.Dataset) -> None:
-        self._cube = cube
+    def __init__(self, cube: T) -> None:
+        self._cube: Any = cube
 
     @property
     def utc(self) -> xr.DataArray:
@@ -45,22 +44,53 @@ class CubeAccessor:
         IlrsError
             An unknown scale, or a time outside its tables.
         """
-        time = self._cube["time"]
+        time = self._times()
         values = convert(time.values.astype("datetime64[ns]"), "tai", scale, site=site, scaling=scaling)
         about = {"long_name": scale.upper(), "time_scale": scale.upper()}
-        return xr.DataArray(values, dims=time.dims, attrs=about, name=scale.lower())
+        return xr.DataArray(values, {"time": time}, time.dims, scale.lower(), about)
 
-    def sel_utc(self, start: str, stop: str) -> xr.Dataset:
-        """Return the samples from `start` up to, but without, `stop`, both UTC in ISO 8601.
+    def sel_utc(self, start: Moments | None, stop: Moments | None) -> T:
+        """Return the samples from `start` up to, but without, `stop`.
+
+        Parameters
+        ----------
+        start, stop
+            ISO 8601 text or datetime64, both UTC, or astropy `Time`; None for no limit.
 
         Raises
         ------
         IlrsError
-            A text is no UTC time.
+            A limit is no such time.
         """
-        time = self._cube["time"].values
-        low, high = (np.datetime64(parse_utc(text), "ns") for text in (start, stop))
-        return self._cube.isel(time=(time >= low) & (time < high))
+        time = self._times().values
+        low, high = (
+            open_end if limit is None else np.datetime64(instant(limit, _scale_of(limit)), "ns")
+            for limit, open_end in ((start, np.datetime64(-(2**62), "ns")), (stop, np.datetime64(2**62, "ns")))
+        )
+        selected: T = self._cube.isel(time=(time >= low) & (time < high))
+        return selected
+
+    def _times(self) -> xr.DataArray:
+        if "time" not in self._cube.coords:
+            msg = "there is no coordinate time"
+            raise CubeError(msg)
+        time: xr.DataArray = self._cube.coords["time"]
+        return time
+
+
+def _scale_of(limit: Moments) -> str | None:
+    """Return the scale of a limit that does not say its own: UTC."""
+    return "utc" if isinstance(limit, np.datetime64) else None
+
+
+@xr.register_dataarray_accessor("ilrs")  # type: ignore[no-untyped-call]
+class VariableAccessor(_Times[xr.DataArray]):
+    """Times of one variable of a cube in other scales."""
+
+
+@xr.register_dataset_accessor("ilrs")  # type: ignore[no-untyped-call]
+class CubeAccessor(_Times[xr.Dataset]):
+    """Times in other scales, sky and frames at the sites, good samples, flags by name and provenance of a cube."""
 
     @property
     def sites(self) -> dict[str, Site]:
@@ -131,7 +161,8 @@ class CubeAccessor:
         names = [
             n for n, v in self._cube.data_vars.items() if n not in bookkeeping and set(quality.dims) <= set(v.dims)
         ]
-        return self._cube.assign({name: self._cube[name].where(quality == 0) for name in names})
+        good: xr.Dataset = self._cube.assign({name: self._cube[name].where(quality == 0) for name in names})
+        return good
 
     def flag(self, name: str) -> xr.DataArray:
         """Return where a quality flag is raised, by its meaning.

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from ilrs_science.analysis.sky import sites_of
-from ilrs_science.errors import CubeError
+from ilrs_science.errors import CubeError, IlrsError
 from ilrs_science.geometry.frames import transform
 from ilrs_science.model.duration import Duration
 
@@ -78,7 +78,7 @@ def _turning(  # noqa: PLR0913, PLR0917 - what `to_frame` was given
 ) -> Callable[[xr.DataArray], xr.DataArray]:
     """Return what turns an array like the named vectors from its frame into the target."""
     mean = _running_mean(cube[name], window) if target == "MFA" else None
-    about = {} if mean is None else {"mean_field": f"running mean over {Duration(window)}, centred"}
+    about = {} if mean is None else {"mean_field": f"running mean over {Duration(str(window))}, centred"}
     if "ENU" not in {source, target} and mean is None:
         return lambda values: transform(values, source, target, axis=axis)
     sites = sites_of(cube)
@@ -98,9 +98,10 @@ def _turning(  # noqa: PLR0913, PLR0917 - what `to_frame` was given
             )
             for key, site in sites.items()
         ]
-        attributes = {**pieces[0].attrs, **about, **({"frame": target} if per_site else {})}
+        attributes = {**pieces[0].attrs, **about}
         if not per_site:
             return pieces[0].assign_attrs(attributes)
+        attributes.pop("site", None)
         bare = [piece.drop_vars(piece.coords) for piece in pieces]
         joined: xr.DataArray = xr.concat(bare, "site", combine_attrs="drop", coords="minimal", compat="override")
         return joined.transpose(*values.dims).assign_coords(values.coords).assign_attrs(attributes)
@@ -109,7 +110,13 @@ def _turning(  # noqa: PLR0913, PLR0917 - what `to_frame` was given
 
 
 def _running_mean(vectors: xr.DataArray, window: Duration | str) -> xr.DataArray:
-    step = np.median(np.diff(vectors["time"].values.astype("datetime64[ns]").astype(np.int64)))
-    count = max(round(int(Duration(window)) / float(step)), _SAMPLES) | 1
-    mean: xr.DataArray = vectors.rolling(time=count, center=True, min_periods=1).mean()
+    """Return the mean over a centred window of a regular time axis; NaN where it has fewer than 3 samples."""
+    steps = np.diff(vectors["time"].values.astype("datetime64[ns]").astype(np.int64))
+    if len(steps) < _SAMPLES - 1 or (steps != steps[0]).any() or steps[0] <= 0:
+        raise CubeError(f"a running mean needs {_SAMPLES} samples or more at equal steps; these are {len(steps) + 1}")
+    try:
+        count = max(round(int(Duration(str(window))) / int(steps[0])), _SAMPLES) | 1
+    except ValueError as error:
+        raise IlrsError(f"a window of {window!r}: {error}") from error
+    mean: xr.DataArray = vectors.rolling(time=count, center=True, min_periods=_SAMPLES).mean()
     return mean if vectors.chunks is None else mean.chunk(vectors.variable.chunksizes)

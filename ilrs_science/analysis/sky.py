@@ -10,8 +10,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science.errors import CubeError
+from ilrs_science.geometry.ephemeris import chosen
 from ilrs_science.geometry.labels import degrees
-from ilrs_science.geometry.sky import Target, altaz
+from ilrs_science.geometry.scales import tai
+from ilrs_science.geometry.sky import Target, altaz, target_name
 from ilrs_science.geometry.surface import on_the_moon
 from ilrs_science.model.site import Site
 
@@ -52,9 +54,11 @@ def above_sites(cube: xr.Dataset, target: Target) -> xr.Dataset:
     IlrsError
         As in `geometry.altaz`; a site without coordinates is named.
     """
+    name = target_name(target)
     sites = [on_the_moon(site) for site in sites_of(cube).values()]
     names = [site.name for site in sites]
-    time, site = lazy_times(cube), cube["site"]
+    time, site, ephemeris = lazy_times(cube), cube["site"], chosen(None)
+    kernels = ephemeris.name
     number = xr.DataArray(np.array([names.index(str(n)) for n in np.atleast_1d(site.values)]), dims=site.dims or "site")
     if not site.dims:
         number = number.squeeze("site")
@@ -62,9 +66,10 @@ def above_sites(cube: xr.Dataset, target: Target) -> xr.Dataset:
     def look(numbers: NDArray[Any], moments: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         numbers, moments = np.broadcast_arrays(numbers, moments)
         seen = np.empty((3, *moments.shape))
+        used = chosen(None, kernels)  # the kernels of the process that computes the block
         for one in np.unique(numbers):
             here = numbers == one
-            found = altaz(target, sites[one], moments[here], scale="tai")
+            found = altaz(target, sites[one], moments[here], scale="tai", ephemeris=used)
             seen[:, here] = found["alt"].values, found["az"].values, found["distance"].values
         return tuple(seen)
 
@@ -79,14 +84,22 @@ def above_sites(cube: xr.Dataset, target: Target) -> xr.Dataset:
     named = zip(("alt", "az", "distance"), parts, about, strict=True)
     coordinates = {name: cube.coords[name] for name in ("time", "site", "lon", "lat", "height") if name in cube.coords}
     arrays = {name: values.assign_attrs(attrs) for name, values, attrs in named}
-    frames = {"frame": "ENU of each site", "target": target if isinstance(target, str) else str(target)}
-    return xr.Dataset(arrays, coordinates, frames)
+    frames = {"frame": "ENU of each site", "target": name}
+    return xr.Dataset(arrays, coordinates, {**frames, "ephemeris": ephemeris.name, "accuracy": ephemeris.accuracy})
 
 
 def lazy_times(cube: xr.Dataset) -> xr.DataArray:
-    """Return the times of a cube, int64 ns of TAI, in the Dask chunks of its first variable that has any."""
-    values = cube["time"].values.astype("datetime64[ns]").astype(np.int64)
-    time = xr.DataArray(values, dims=cube["time"].dims)
+    """Return the times of a cube, int64 ns of TAI, in the Dask chunks of its first variable that has any.
+
+    Raises
+    ------
+    IlrsError
+        The cube has no times, or they are not TAI.
+    """
+    if "time" not in cube.coords:
+        msg = "the cube has no coordinate time"
+        raise CubeError(msg)
+    time = xr.DataArray(tai(cube["time"], "tai"), dims=cube["time"].dims)
     chunks = next(
         (v.variable.chunksizes["time"] for v in cube.data_vars.values() if "time" in v.variable.chunksizes), None
     )

@@ -18,11 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from ilrs_science.errors import FormatError, IlrsError
 from ilrs_science.geometry.chebyshev import Floats
 from ilrs_science.geometry.sclk import read_sclk
-from ilrs_science.geometry.time import SECOND, Nanoseconds
+from ilrs_science.geometry.time import J2000, SECOND, TT_LESS_TAI, Nanoseconds
 from ilrs_science.model.reference import Reference
 
-_TT_TAI = 32_184_000_000
-_J2000 = 946_728_000 * SECOND
 _MOST = 2**62
 _LATEST = 9_000_000_000
 """Seconds since 1970 that int64 nanoseconds reach: 2255."""
@@ -123,8 +121,14 @@ class Clock:
             raise IlrsError(f"a clock correlation without {', '.join(missing)}")
 
         def column(name: str, dtype: str) -> NDArray[Any]:
-            values: NDArray[Any] = np.atleast_1d(payload[name].values).astype(dtype)
-            return values
+            values: NDArray[Any] = np.atleast_1d(payload[name].values)
+            if values.dtype.kind not in "iuf" or values.ndim != 1:
+                raise IlrsError(
+                    f"a clock correlation whose {name} is {values.dtype} of shape {values.shape}; see units"
+                )
+            if dtype == "i8" and not np.isfinite(values).all():
+                raise IlrsError(f"a clock correlation whose {name} is not known everywhere")
+            return values.astype(dtype)
 
         ticks = column("ticks", "i8")
         return cls(
@@ -153,7 +157,7 @@ class Clock:
         ns = self.times[row] + np.rint(delta * SECOND).astype(np.int64)
         if self.scale == "tai":
             return ns
-        return ns - _TT_TAI if self.scale == "tt" else ns - _et_minus_tai(ns)
+        return ns - TT_LESS_TAI if self.scale == "tt" else ns - _et_minus_tai(ns)
 
     def uncertainty(self, ticks: ArrayLike) -> Floats:
         """Return 1 sigma of the time of continuous ticks, s, same shape: sigma at the start and growth, added squared.
@@ -174,12 +178,13 @@ class Clock:
         Between two segments that do not meet it is the first tick of the later one; beyond the last it is prolonged.
         """
         ns = np.asarray(tai, np.int64)
-        own = ns if self.scale == "tai" else ns + _TT_TAI
+        own = ns if self.scale == "tai" else ns + TT_LESS_TAI
         if self.scale == "et":
             own = own + _periodic(own)
         row = np.clip(np.searchsorted(self.times, own, side="right") - 1, 0, None)
         ticks = self.ticks[row] + np.rint((own - self.times[row]) / (self.rates[row] * SECOND)).astype(np.int64)
-        return np.minimum(ticks, np.append(self.ticks[1:], np.iinfo(np.int64).max)[row])
+        following: Nanoseconds = np.append(self.ticks[1:], np.iinfo(np.int64).max)
+        return np.minimum(ticks, following[row], dtype=np.int64)
 
     def continuous(self, counts: ArrayLike, near: ArrayLike) -> Nanoseconds:
         """Return the continuous ticks of counts, whichever partition and rollover brings them nearest to a time.
@@ -247,10 +252,10 @@ def _et_minus_tai(et: Nanoseconds) -> Nanoseconds:
     tt = et
     for _ in range(2):  # the second pass changes 1e-12 s
         tt = et - _periodic(tt)
-    return et - tt + _TT_TAI
+    return et - tt + TT_LESS_TAI
 
 
 def _periodic(tt: Nanoseconds) -> Nanoseconds:
     """Return ET - TT, ns, in SPICE's approximation: K sin(E), with the constants of naif0012.tls."""
-    mean = 6.239996 + 1.99096871e-7 * ((tt - _J2000) / SECOND)
+    mean = 6.239996 + 1.99096871e-7 * ((tt - J2000) / SECOND)
     return np.rint(1.657e-3 * SECOND * np.sin(mean + 1.671e-2 * np.sin(mean))).astype(np.int64)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science.errors import IlrsError
+from ilrs_science.geometry.blocks import by_blocks
 from ilrs_science.geometry.chebyshev import Floats
 from ilrs_science.geometry.constants import EARTH_RADIUS, MEAN_SUBSOLAR, MOON_RADIUS, SUN_RADIUS, SYNODIC_MONTH
-from ilrs_science.geometry.ephemeris import Ephemeris, default_ephemeris
+from ilrs_science.geometry.ephemeris import Ephemeris, chosen
 from ilrs_science.geometry.labels import dataset
 from ilrs_science.geometry.moments import Moments
+from ilrs_science.geometry.rotations import apply
 from ilrs_science.geometry.scales import instant, tai, tai_to_tdb
-from ilrs_science.geometry.sky import altaz, apparent, subpoint
+from ilrs_science.geometry.sky import apparent, horizontal, subpoint
 from ilrs_science.geometry.surface import observer, on_the_moon, site_me, to_geodetic
-from ilrs_science.geometry.time import DAY, Nanoseconds
+from ilrs_science.geometry.time import DAY, J2000, Nanoseconds
 from ilrs_science.model.site import Site
 
 type Horizon = float | Sequence[tuple[float, float]] | NDArray[Any] | xr.DataArray
@@ -47,7 +49,7 @@ def local_solar_time(
     IlrsError
         As in `altaz`.
     """
-    used, moments = ephemeris or default_ephemeris(), tai(time, scale)
+    used, moments = chosen(ephemeris), tai(time, scale)
     hours = (12.0 + _from_noon(site, moments, used) / 15.0) % 24.0
     about = {"units": "h", "long_name": "true local solar time"}
     found = dataset({"local_solar_time": (hours, about)}, time, moments, {"site": site.name}, used)
@@ -71,7 +73,7 @@ def lunar_day(
     time, scale, ephemeris
         As in `altaz`.
     since
-        A moment of day 1: a landing, say. By default day 1 is the one in which 2000-01-01T12:00:00 TDB fell.
+        A moment of day 1: a landing, say; text is UTC. By default day 1 is the one in which 2000-01-01T12:00 TAI fell.
 
     Returns
     -------
@@ -82,8 +84,8 @@ def lunar_day(
     IlrsError
         As in `altaz`.
     """
-    used, moments = ephemeris or default_ephemeris(), tai(time, scale)
-    start = 10957 * DAY + DAY // 2 if since is None else instant(since, scale)
+    used, moments = chosen(ephemeris), tai(time, scale)
+    start = J2000 if since is None else instant(since, None if isinstance(since, str) else scale)
     days = _midnights(site, moments, used) - _midnights(site, np.array(start), used) + 1
     about = {"units": "1", "long_name": "number of the lunar day"}
     found = dataset({"lunar_day": (days, about)}, time, moments, {"site": site.name}, used)
@@ -122,11 +124,15 @@ def illumination(
     IlrsError
         As in `altaz`; a horizon that is none.
     """
-    used, moments = ephemeris or default_ephemeris(), tai(time, scale)
-    sun = altaz("sun", site, moments, scale="tai", ephemeris=used)
-    radius = np.rad2deg(np.arcsin(SUN_RADIUS / sun["distance"].values))
-    above = _above(sun["alt"].values - horizon_altitude(site, sun["az"].values, horizon), radius)
-    seen = above * (1.0 - eclipsed(moments, site, used))
+    used, moments = chosen(ephemeris), tai(time, scale)
+
+    def look(part: Nanoseconds) -> tuple[Floats]:
+        discs = Discs.seen(part, site, used)
+        alt, az = horizontal(apply(used.moon_me(tai_to_tdb(part)), discs.sun), site, used)
+        above = _above(alt - horizon_altitude(site, az, horizon), np.rad2deg(discs.sun_radius))
+        return (above * (1.0 - discs.covered()),)
+
+    (seen,) = by_blocks(look, moments)
     about = {"units": "1", "long_name": "visible fraction of the Sun's disc"}
     found = dataset({"illumination": (seen, about)}, time, moments, {"site": site.name}, used)
     return found["illumination"].assign_attrs(**found.attrs)
@@ -168,26 +174,31 @@ def horizon_altitude(site: Site, az: Floats, horizon: Horizon | None = None) -> 
     return np.interp(az, points[:, 0], points[:, 1], period=360.0)
 
 
-def eclipsed(moments: Nanoseconds, site: Site | None, ephemeris: Ephemeris) -> Floats:
-    """Return the fraction of the Sun's disc behind the Earth's, as a site or the Moon's centre sees it.
+class Discs(NamedTuple):
+    """Sun and Earth as discs in the sky; the Earth is a sphere of its mean radius, its air left out."""
 
-    The Earth is a sphere of its mean radius; its air, which reddens and bends light, is left out.
+    sun: Floats
+    """Apparent directions in ICRS, shape (..., 3)."""
+    sun_radius: Floats
+    """Radians."""
+    earth_radius: Floats
+    """Radians."""
+    apart: Floats
+    """Angle between the centres, radians."""
 
-    Parameters
-    ----------
-    moments
-        int64 ns of TAI.
-    site
-        A place on the Moon; None for its centre.
-    ephemeris
-        Of the bodies.
-    """
-    tdb = tai_to_tdb(moments)
-    x, v = observer(site, tdb, ephemeris)[:2] if site else ephemeris.state("moon", tdb)
-    sun, to_sun = apparent("sun", x, v, tdb, ephemeris)
-    earth, to_earth = apparent("earth", x, v, tdb, ephemeris)
-    apart = np.arctan2(np.linalg.norm(np.cross(sun, earth), axis=-1), (sun * earth).sum(-1))
-    return _overlap(apart, np.arcsin(SUN_RADIUS / to_sun), np.arcsin(EARTH_RADIUS / to_earth))
+    @classmethod
+    def seen(cls, moments: Nanoseconds, site: Site | None, ephemeris: Ephemeris) -> Discs:
+        """Return the discs as a site, or the Moon's centre, sees them at int64 ns of TAI."""
+        tdb = tai_to_tdb(moments)
+        x, v = observer(site, tdb, ephemeris)[:2] if site else ephemeris.state("moon", tdb)
+        sun, to_sun = apparent("sun", x, v, tdb, ephemeris)
+        earth, to_earth = apparent("earth", x, v, tdb, ephemeris)
+        apart = np.arctan2(np.linalg.norm(np.cross(sun, earth), axis=-1), (sun * earth).sum(-1))
+        return cls(sun, np.arcsin(SUN_RADIUS / to_sun), np.arcsin(EARTH_RADIUS / to_earth), apart)
+
+    def covered(self) -> Floats:
+        """Return the fraction of the Sun's disc behind the Earth's."""
+        return _overlap(self.apart, self.sun_radius, self.earth_radius)
 
 
 def _above(altitude: Floats, radius: Floats) -> Floats:
@@ -223,7 +234,7 @@ def _midnights(site: Site, moments: Nanoseconds, ephemeris: Ephemeris) -> NDArra
     Turns are told apart by mean solar time, which stays within 10 minutes (of 24 such hours a lunar day) of the true.
     """
     true = _from_noon(site, moments, ephemeris)
-    days = (moments - (10957 * DAY + DAY // 2)) / DAY
+    days = (moments - J2000) / DAY
     mean = float(to_geodetic(site_me(site, ephemeris)).lon) - MEAN_SUBSOLAR + 360.0 / SYNODIC_MONTH * days
     turns = np.rint((mean - true) / 360.0) * 360.0 + true
     return np.floor((turns + 180.0) / 360.0).astype(np.int64)

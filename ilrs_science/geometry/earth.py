@@ -11,7 +11,7 @@ import numpy as np
 from ilrs_science.errors import IlrsError
 from ilrs_science.geometry.chebyshev import Floats
 from ilrs_science.geometry.rotations import apply, transposed, unit
-from ilrs_science.geometry.time import DAY, Nanoseconds, tai_to_utc
+from ilrs_science.geometry.time import DAY, Nanoseconds, tai_to_utc, to_jd
 
 _DIPOLE = np.array(
     [
@@ -50,12 +50,6 @@ _YEAR = 365.25
 _FIRST, _LAST = _DIPOLE[0, 0], 2050.0
 
 
-def to_jd(ns: Nanoseconds) -> tuple[Any, Any]:
-    """Return ns since 1970 as a two-part Julian date."""
-    days = ns // DAY
-    return days + 2440587.5, (ns - days * DAY) / DAY
-
-
 def dipole_axis(tai: Nanoseconds, tdb: Nanoseconds) -> Floats:
     """Return the northern end of the Earth's dipole axis in ICRS, shape (..., 3).
 
@@ -79,8 +73,8 @@ def icrs_to_itrs(tai: Nanoseconds, tdb: Nanoseconds) -> Floats:
     """Return the rotation to the Earth's own frame (IAU 2000B, good to 1 mas), shape (..., 3, 3).
 
     UT1 and polar motion are those of the IERS (package `astropy-iers-data`); outside its table UT1 is taken for UTC and
-    the pole for the mean one, which turns the Earth by less than 14 arcsec and moves the dipole axis by less than 0.001
-    degrees.
+    the pole for that of the frame, which turns the Earth by less than 14 arcsec, a step at the end of the table, and
+    moves the dipole axis by less than 0.001 degrees.
     """
     first, second = to_jd(tai_to_utc(tai))
     ahead, outside = _earth_rotation().ut1_utc(first, second, return_status=True)
@@ -93,11 +87,10 @@ def icrs_to_itrs(tai: Nanoseconds, tdb: Nanoseconds) -> Floats:
     return rotation
 
 
-def earth_notes(tai: Nanoseconds) -> dict[str, str]:
-    """Return what the Earth's rotation and dipole come from, and where they are no more than forecasts."""
-    first, second = to_jd(tai_to_utc(tai))
-    _, outside = _earth_rotation().ut1_utc(first, second, return_status=True)
-    late = 1970.0 + tai.max(initial=0) / (DAY * _YEAR) > _DIPOLE[-1, 0]
+def earth_notes(first: int, last: int) -> dict[str, str]:
+    """Return what the Earth's rotation and dipole come from in a span of TAI ns, and where they are but forecasts."""
+    _, outside = _earth_rotation().ut1_utc(*to_jd(tai_to_utc([first, last])), return_status=True)
+    late = 1970.0 + last / (DAY * _YEAR) > _DIPOLE[-1, 0]
     return {
         "earth_rotation": "IERS A" + (", UT1 taken for UTC outside its table" if np.any(outside < 0) else ""),
         "dipole": "IGRF-14" + (f", extrapolated after {_DIPOLE[-1, 0]:.0f}" if late else ""),

@@ -70,9 +70,9 @@ class Ephemeris:
     def accuracy(self) -> str:
         """What to expect, for attributes of products."""
         positions = (
-            "directions 0.001 arcsec, without the bending of light"
+            "directions 0.001 arcsec, bending of light left out"
             if self.spk
-            else "Sun 0.05 arcsec, Earth 18 arcsec and 13 km, planets 90 arcsec"
+            else "Sun 0.06 arcsec, Earth 18 arcsec and 13 km, planets 90 arcsec"
         )
         return f"{positions}; orientation of the Moon {'1 m' if self.pck else '160 m'} on the ground"
 
@@ -123,6 +123,22 @@ def pa_to_me(solution: str) -> Floats:
     rotation: Floats = about_axis(0, a) @ about_axis(1, b) @ about_axis(2, c)
     rotation.setflags(write=False)
     return rotation
+
+
+def chosen(ephemeris: Ephemeris | None, name: str | None = None) -> Ephemeris:
+    """Return the given ephemeris, or the default of this process, which then has to be the one of that name.
+
+    Raises
+    ------
+    IlrsError
+        It is none; or a worker has other kernels than whoever asked it.
+    """
+    if ephemeris is not None and not isinstance(ephemeris, Ephemeris):
+        raise IlrsError(f"{ephemeris!r} is no ephemeris; give geometry.Ephemeris(spk=..., pck=...)")
+    used = default_ephemeris() if ephemeris is None else ephemeris
+    if name is not None and used.name != name:
+        raise IlrsError(f"this process has {used.name} where {name} was meant; install the same kernels everywhere")
+    return used
 
 
 def default_ephemeris() -> Ephemeris:

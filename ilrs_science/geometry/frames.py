@@ -17,13 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ilrs_science.errors import IlrsError
 from ilrs_science.geometry.chebyshev import Floats
-from ilrs_science.geometry.earth import dipole_axis, earth_notes, icrs_to_itrs, to_jd
-from ilrs_science.geometry.ephemeris import Ephemeris, default_ephemeris
+from ilrs_science.geometry.earth import dipole_axis, earth_notes, icrs_to_itrs
+from ilrs_science.geometry.ephemeris import Ephemeris, chosen
 from ilrs_science.geometry.moments import Moments
 from ilrs_science.geometry.rotations import apply, from_x_and_plane, transposed, unit
 from ilrs_science.geometry.scales import tai, tai_to_tdb
 from ilrs_science.geometry.surface import MOON_FRAMES, frame_to_me, me_to_enu
-from ilrs_science.geometry.time import SECOND, Nanoseconds
+from ilrs_science.geometry.time import SECOND, Nanoseconds, to_jd
 from ilrs_science.model.site import Site
 
 FRAMES = ("ICRS", *MOON_FRAMES, "ENU", "GSE", "GSM", "SSE", "ITRS")
@@ -33,7 +33,9 @@ GRID = 10.0
 INTERPOLATION_ERROR = {"ITRS": 0.014, "GSM": 0.003}
 """Largest error of that interpolation, arcsec; in all other frames it is below 2e-5."""
 _SMALL_ERROR = 2e-5
-_BLOCK = 8192
+_STEP = int(GRID * SECOND)
+_STRETCH, _BLOCK = 131072, 8192
+"""Samples whose rotations are evaluated together, and samples that are turned at a time, in the processor's cache."""
 _PARALLEL = 1e-8
 
 
@@ -64,7 +66,8 @@ def rotation(  # noqa: PLR0913 - the frames, the moment, and what they need
 
     Returns
     -------
-    float64, shape (..., 3, 3), where ... is the shape of `time`.
+    float64, shape (..., 3, 3), where ... is the shape of `time`. GSM after 2030 rests on an extrapolated dipole, GSM
+    and ITRS outside the table of the IERS on UT1 = UTC (decision 6).
 
     Raises
     ------
@@ -72,7 +75,7 @@ def rotation(  # noqa: PLR0913 - the frames, the moment, and what they need
         An unknown frame, ENU without a site, or a time outside the kernels.
     """
     moments = tai(time, scale)
-    used = ephemeris or default_ephemeris()
+    used = chosen(ephemeris)
     for frame in (source, target):
         _known(frame, site)
     if source == target:
@@ -126,30 +129,21 @@ def transform(  # noqa: PLR0913 - the vectors, the frames, the moments, and what
     IlrsError
         As in `rotation`; vectors without three components, or that do not fit the times.
     """
-    used = ephemeris or default_ephemeris()
+    used = chosen(ephemeris)
     for frame in (source, *(() if target == "MFA" else (target,))):
         _known(frame, site)
-    if target == "MFA":
-        if mean_field is None:
-            msg = "MFA needs mean_field=, the low-passed field in the source frame"
-            raise IlrsError(msg)
-        shape = np.shape(mean_field)
-        if shape not in ((3,), np.shape(vectors)):
-            raise IlrsError(
-                f"a mean field of shape {shape}; expected (3,), or that of the vectors, {np.shape(vectors)}"
-            )
-        turn, fields = partial(_to_mean_field, source=source, site=site, ephemeris=used), [mean_field]
-    else:
-        turn, fields = partial(_turn, source=source, target=target, site=site, ephemeris=used), []
+    if target == "MFA" and mean_field is None:
+        msg = "MFA needs mean_field=, the low-passed field in the source frame"
+        raise IlrsError(msg)
+    fields: list[Any] = [mean_field] if target == "MFA" else []
+    # A lazy block takes the kernels of the process that computes it, which have to be those of the same name.
+    turn = partial(_to_mean_field if fields else _turn, source=source, site=site, given=ephemeris, name=used.name)
+    turn = turn if fields else partial(turn, target=target)
     if isinstance(vectors, xr.DataArray):
         moments = _labelled_moments(vectors, time, scale)
-        errors = [INTERPOLATION_ERROR.get(frame, _SMALL_ERROR) for frame in (source, target)]
-        about = {
-            "frame": f"ENU at {site.name}" if site is not None and target == "ENU" else target,
-            "ephemeris": used.name,
-            "interpolation_error": f"{max(errors)} arcsec",
-            **(earth_notes(moments.values) if {source, target} & set(INTERPOLATION_ERROR) else {}),
-        }
+        about = {"frame": target, "ephemeris": used.name, **_notes({source, target}, moments.values)}
+        if site is not None and target == "ENU":
+            about["site"] = site.name
         return _labelled(turn, vectors, moments, fields, axis).assign_attrs(about)
     if time is None:
         msg = "vectors without labels have no times; give time="
@@ -157,6 +151,8 @@ def transform(  # noqa: PLR0913 - the vectors, the frames, the moments, and what
     values, given = np.asarray(vectors), tai(time, scale)
     if not values.ndim or values.shape[-1] != 3 or values.dtype.kind not in "fiu":  # noqa: PLR2004
         raise IlrsError(f"vectors of type {values.dtype} and shape {values.shape}; expected numbers, (..., 3)")
+    if any(np.shape(field) not in ((3,), values.shape) for field in fields):
+        raise IlrsError(f"a mean field of shape {np.shape(fields[0])}; expected (3,) or {values.shape}")
     if given.ndim and given.shape != values.shape[-1 - given.ndim : -1]:
         raise IlrsError(f"times of shape {given.shape} do not fit vectors of shape {values.shape}")
     return turn(values, given, *fields)
@@ -222,6 +218,15 @@ def _from_icrs(frame: str, moments: Nanoseconds, tdb: Nanoseconds, site: Site | 
     return from_x_and_plane(to_sun, pole)
 
 
+def _notes(frames: set[str], moments: Nanoseconds) -> dict[str, str]:
+    """Return how far rotations to and from frames can be trusted."""
+    error = max(INTERPOLATION_ERROR.get(frame, _SMALL_ERROR) for frame in frames)
+    notes = {"interpolation_error": f"{error} arcsec"}
+    if moments.size and frames & set(INTERPOLATION_ERROR):
+        notes |= earth_notes(int(moments.min()), int(moments.max()))
+    return notes
+
+
 def _labelled_moments(vectors: xr.DataArray, time: Moments | None, scale: str | None) -> xr.DataArray:
     """Return the times of labelled vectors, int64 ns of TAI."""
     if time is None and "time" not in vectors.coords:
@@ -243,10 +248,15 @@ def _labelled(
         raise IlrsError(f"no dimension {axis!r} of three components in {dict(vectors.sizes)}; say which with axis=")
     if vectors.chunks is not None:
         vectors = vectors.chunk({axis: -1})
-    labelled = [
-        f if isinstance(f, xr.DataArray) else xr.DataArray(f, dims=(axis,) if np.ndim(f) == 1 else vectors.dims)
-        for f in fields
-    ]
+    labelled = []
+    for field in fields:
+        is_bare = not isinstance(field, xr.DataArray)
+        if is_bare and np.ndim(field) not in (1, vectors.ndim):
+            raise IlrsError(f"a mean field of shape {np.shape(field)}; expected (3,) or {vectors.shape}")
+        named = xr.DataArray(field, dims=(axis,) if np.ndim(field) == 1 else vectors.dims) if is_bare else field
+        if any(vectors.sizes.get(name) != size for name, size in named.sizes.items()) or axis not in named.dims:
+            raise IlrsError(f"a mean field along {dict(named.sizes)}; expected (3,) or along {dict(vectors.sizes)}")
+        labelled.append(named)
     turned: xr.DataArray = xr.apply_ufunc(
         turn,
         vectors,
@@ -268,40 +278,57 @@ def _to_mean_field(  # noqa: PLR0913 - the vectors and what their frame needs
     *,
     source: str,
     site: Site | None,
-    ephemeris: Ephemeris,
+    given: Ephemeris | None,
+    name: str,
 ) -> NDArray[Any]:
     """Rotate vectors into the frame of their mean field; r is up at the site, or towards the Sun without one."""
     local, axis = ("GSE", [1.0, 0.0, 0.0]) if site is None else ("ENU", [0.0, 0.0, 1.0])
     reference = np.broadcast_to(np.array(axis), (*moments.shape, 3))
-    radial = _turn(reference, moments, source=local, target=source, site=site, ephemeris=ephemeris)
+    radial = _turn(reference, moments, source=local, target=source, site=site, given=given, name=name)
     turned = apply(mean_field_aligned(mean_field, radial), vectors)
     return turned.astype(np.result_type(vectors.dtype, np.float32), copy=False)
 
 
 def _turn(  # noqa: PLR0913 - the vectors, the frames and what they need
-    vectors: NDArray[Any], moments: Nanoseconds, *, source: str, target: str, site: Site | None, ephemeris: Ephemeris
+    vectors: NDArray[Any],
+    moments: Nanoseconds,
+    *,
+    source: str,
+    target: str,
+    site: Site | None,
+    given: Ephemeris | None,
+    name: str,
 ) -> NDArray[Any]:
     """Rotate vectors (..., time, 3), times (time,) or of any shape that broadcasts to that of the vectors."""
     shape = vectors.shape[:-1]
-    times = np.broadcast_to(moments, shape)
     result = np.empty(vectors.shape, np.result_type(vectors.dtype, np.float32))
-    if source == target or not times.size:
+    if source == target:
         result[...] = vectors
         return result
-    step = int(GRID * SECOND)
-    cells = (moments // step).reshape(-1)
-    cells = np.unique(cells[np.flatnonzero(np.diff(cells, prepend=cells[0] - 1))])
-    nodes = np.union1d(cells, cells + 1)
-    start = np.moveaxis(_between(source, target, nodes * step, site, ephemeris).reshape(-1, 9), 0, -1)
-    start = np.ascontiguousarray(start)
-    change = np.diff(start, append=start[:, -1:])
-    flat_in, flat_out, flat_times = vectors.reshape(-1, 3), result.reshape(-1, 3), times.reshape(-1)
-    for first in range(0, flat_times.size, _BLOCK):
-        block = slice(first, first + _BLOCK)
-        number = flat_times[block] // step
-        row = np.searchsorted(nodes, number)
-        m = start[:, row] + (flat_times[block] - number * step) / step * change[:, row]
-        x, y, z = flat_in[block].T
-        for i in range(3):
-            flat_out[block, i] = m[3 * i] * x + m[3 * i + 1] * y + m[3 * i + 2] * z
+    ephemeris = chosen(given, name)
+    times = np.broadcast_to(moments, shape).reshape(-1)
+    flat_in, flat_out = vectors.reshape(-1, 3), result.reshape(-1, 3)
+    for first in range(0, times.size, _STRETCH):
+        part = slice(first, first + _STRETCH)
+        cells = times[part] // _STEP
+        cells = np.unique(cells[np.flatnonzero(np.diff(cells, prepend=cells[0] - 1))])
+        nodes = np.union1d(cells, cells + 1)
+        matrices = _between(source, target, nodes * _STEP, site, ephemeris)
+        _turn_block(flat_in[part], times[part], nodes, matrices, flat_out[part])
     return result
+
+
+def _turn_block(
+    vectors: NDArray[Any], times: Nanoseconds, nodes: Nanoseconds, matrices: Floats, out: NDArray[Any]
+) -> None:
+    """Write vectors (n, 3), turned by matrices that are interpolated between their nodes, into `out`."""
+    start = np.ascontiguousarray(matrices.reshape(-1, 9).T)
+    change = np.diff(start, append=start[:, -1:])
+    for first in range(0, len(times), _BLOCK):
+        block = slice(first, first + _BLOCK)
+        number = times[block] // _STEP
+        row = np.searchsorted(nodes, number)
+        m = start[:, row] + (times[block] - number * _STEP) / _STEP * change[:, row]
+        x, y, z = vectors[block].T
+        for i in range(3):
+            out[block, i] = m[3 * i] * x + m[3 * i + 1] * y + m[3 * i + 2] * z

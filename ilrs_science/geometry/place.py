@@ -11,14 +11,13 @@ import numpy as np
 
 from ilrs_science.errors import FormatError, IlrsError
 from ilrs_science.geometry.chebyshev import Floats
-from ilrs_science.geometry.earth import to_jd
-from ilrs_science.geometry.ephemeris import BODIES, Ephemeris, default_ephemeris, spk_segments
+from ilrs_science.geometry.ephemeris import BODIES, Ephemeris, chosen, spk_segments
 from ilrs_science.geometry.frames import FRAMES, rotation
 from ilrs_science.geometry.moments import Moments
 from ilrs_science.geometry.rotations import apply
-from ilrs_science.geometry.scales import tai, tai_to_tdb
+from ilrs_science.geometry.scales import tai, tai_to_tdb, tdb_to_tai
 from ilrs_science.geometry.surface import observer
-from ilrs_science.geometry.time import SECOND, Nanoseconds
+from ilrs_science.geometry.time import SECOND, Nanoseconds, to_jd
 from ilrs_science.model.site import Site
 
 type Origin = Literal["moon", "earth", "ssb"]
@@ -27,6 +26,8 @@ _ORIGINS: tuple[Origin, ...] = ("moon", "earth", "ssb")
 _CENTRES = {0: "ssb", 10: "sun", 301: "moon", 399: "earth"}
 _KINDS = (2, 3)
 """Chebyshev series: of the other kinds jplephem reads one, and that only to the day."""
+_SLACK = 1000
+"""ns by which a time may pass the ends of a table: rounding on the way from one scale to another."""
 _POINTS = 4
 """A cubic through fewer positions is none."""
 
@@ -90,7 +91,7 @@ class Orbit:
         """
         from scipy.interpolate import CubicHermiteSpline, CubicSpline  # noqa: PLC0415 - a second of imports
 
-        if moments.size and (moments.min() < self.times[0] or moments.max() > self.times[-1]):
+        if moments.size and (moments.min() < self.times[0] - _SLACK or moments.max() > self.times[-1] + _SLACK):
             first, last = (np.datetime64(int(t), "s") for t in (self.times[0] // SECOND, self.times[-1] // SECOND))
             raise IlrsError(f"a time lies outside {first} to {last} TAI, the table of positions")
         seconds = (self.times - self.times[0]) / SECOND
@@ -140,7 +141,7 @@ def position(  # noqa: PLR0913 - what, when, and as seen from where
     """
     if origin not in _ORIGINS:
         raise IlrsError(f"unknown origin {origin!r}; known are {', '.join(_ORIGINS)}")
-    used = ephemeris or default_ephemeris()
+    used = chosen(ephemeris)
     moments = tai(time, scale)
     turn = rotation("ICRS", frame, moments, scale="tai", site=site, ephemeris=used)
     tdb = tai_to_tdb(moments)
@@ -170,7 +171,7 @@ def barycentric(body: str | Site, tdb: Nanoseconds, ephemeris: Ephemeris) -> Flo
             raise IlrsError(f"site {body.name!r}: orbit {body.orbit!r}; expected file.bsp#NAIF number, or a table")
         return _along_spk(path, int(number), tdb, ephemeris)
     orbit = _table(path, Path(path).stat().st_mtime_ns if Path(path).is_file() else 0)
-    moments = 2 * tdb - tai_to_tdb(tdb)  # TAI of TDB: the difference of both changes by 3e-10 of the time
+    moments = tdb_to_tai(tdb)
     turned = apply(rotation(orbit.frame, "ICRS", moments, scale="tai", ephemeris=ephemeris), orbit.at(moments))
     return turned if orbit.origin == "ssb" else turned + ephemeris.position(orbit.origin, tdb)
 

@@ -12,9 +12,9 @@ from ilrs_science.errors import IlrsError
 from ilrs_science.geometry import chebyshev
 from ilrs_science.geometry.chebyshev import Floats
 from ilrs_science.geometry.constants import TREND
-from ilrs_science.geometry.time import DAY, SECOND, Nanoseconds
+from ilrs_science.geometry.time import DAY, SECOND, TT_LESS_TAI, Nanoseconds
 
-ORIGIN = 7 * 365 * DAY + 2 * DAY + 32_184_000_000
+ORIGIN = 7 * 365 * DAY + 2 * DAY + TT_LESS_TAI
 """1977-01-01T00:00:32.184, where TT, TCG, TCB and TCL agree; ns since 1970."""
 _SPAN, _TERMS = 16, 16
 
@@ -61,8 +61,5 @@ def tcl_minus_tdb(tdb: Nanoseconds) -> Floats:
     row = number - first
     if ((row < 0) | (row >= len(coefficients))).any():
         start, stop = (np.datetime64(n * length, "ns") for n in (first, first + len(coefficients)))
-        raise IlrsError(
-            f"a time lies outside {start:.10} to {stop:.10} TDB, the table of TCL; make a longer one with"
-            " ilrs_science.geometry.tcl_integration"
-        )
+        raise IlrsError(f"a time lies outside {start:.10} to {stop:.10} TDB, the table of TCL")
     return chebyshev.evaluate(coefficients, row, x) + TREND * ((tdb - ORIGIN) / SECOND)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ilrs_science.errors import IlrsError
+from ilrs_science.geometry.blocks import by_blocks
 from ilrs_science.geometry.chebyshev import Floats
 from ilrs_science.geometry.constants import (
     GM_MOON,
@@ -30,11 +31,11 @@ from ilrs_science.geometry.constants import (
     TDB0,
     TREND,
 )
-from ilrs_science.geometry.ephemeris import Ephemeris, default_ephemeris
+from ilrs_science.geometry.ephemeris import Ephemeris, chosen
 from ilrs_science.geometry.moments import Moments, Scale, known_scale, read_moments
 from ilrs_science.geometry.scale_tables import ORIGIN, tcl_minus_tdb, tdb_minus_tt
 from ilrs_science.geometry.surface import observer, on_the_moon
-from ilrs_science.geometry.time import SECOND, Nanoseconds, tai_to_utc, utc_to_tai
+from ilrs_science.geometry.time import SECOND, TT_LESS_TAI, Nanoseconds, tai_to_utc, utc_to_tai
 from ilrs_science.model.site import Site
 
 type Place = Site | Literal["earth", "moon"]
@@ -47,7 +48,8 @@ TL_RATES = {
 }
 """1 - dTL/dTCL of each proposal: TL is TCL itself, is the time of a clock on the selenoid, or keeps pace with TT."""
 
-_TT_TAI = 32_184_000_000
+_CENTRES: dict[Scale, str] = {"tt": "earth", "tcl": "moon"}
+"""Scales whose difference to TDB is theirs at a centre only."""
 _PARENT: dict[Scale, Scale] = {
     "utc": "tai",
     "tai": "tt",
@@ -70,7 +72,8 @@ class _Event:
     def settled(self, *scales: Scale) -> _Event:
         """Return the event, checked, at its default place if it has none."""
         known = isinstance(self.scaling, str) and self.scaling in TL_RATES
-        if not known and not (isinstance(self.scaling, Real) and isfinite(float(self.scaling))):
+        scaling: Any = self.scaling
+        if not known and not (isinstance(scaling, Real) and isfinite(scaling)):
             raise IlrsError(f"unknown scaling {self.scaling!r} of TL; give a number, or one of {', '.join(TL_RATES)}")
         if self.place is None:
             return replace(self, place="moon" if {"tcl", "tl"} & set(scales) else "earth")
@@ -148,6 +151,9 @@ def offset(  # noqa: PLR0913 - as `convert`
     site, scaling, ephemeris
         As in `convert`.
 
+    Differences add up for one `site`; by default those that involve TCL or TL are at the Moon's centre and others at
+    the Earth's, and so fail to add up by 0.1 ms.
+
     Returns
     -------
     float64 seconds, shape of `time`. TCL - TDB is good to 0.5 ns of its own integration, and that to 5 ns of LTE440.
@@ -197,6 +203,11 @@ def tai_to_tdb(ns: Nanoseconds) -> Nanoseconds:
     return _convert(ns, "tai", "tdb", _Event("earth"))
 
 
+def tdb_to_tai(ns: Nanoseconds) -> Nanoseconds:
+    """Return TAI of TDB at the geocentre, both int64 ns."""
+    return _convert(ns, "tdb", "tai", _Event("earth"))
+
+
 def surface_clock_rate(site: Site) -> float:
     """Return d(tau)/dTCL - 1 of a clock at rest on the Moon: -(GM/r + (omega r cos(lat))^2/2)/c^2.
 
@@ -237,17 +248,23 @@ def _reading(ns: Nanoseconds, own: Scale, scale: Scale, scaling: Scaling) -> Nan
 
 def _difference(ns: Nanoseconds, source: Scale, target: Scale, event: _Event) -> Floats:
     """Return target - source, s, at readings of the source scale."""
+    (seconds,) = by_blocks(lambda part: (_chain(part, source, target, event),), ns)
+    return seconds
+
+
+def _chain(ns: Nanoseconds, source: Scale, target: Scale, event: _Event) -> Floats:
     up, down = _ancestry(source), _ancestry(target)
     common = next(scale for scale in up if scale in down)
     total = np.zeros(ns.shape)
     for scale in up[: up.index(common)]:
-        parent, excess = ns, total
-        for _ in range(3):  # every excess changes by less than 2e-8 of the time, so that the third pass is exact
-            excess = _excess(scale, parent, event)
+        parent = ns - np.rint(_excess(scale, ns, event) * SECOND).astype(np.int64)
+        term = _position_term(scale, parent, event)
+        for _ in range(2):  # every excess changes by less than 2e-8 of the time, so that the third pass is exact
+            excess = _excess(scale, parent, event) + term
             parent = ns - np.rint(excess * SECOND).astype(np.int64)
         ns, total = parent, total - excess
     for scale in reversed(down[: down.index(common)]):
-        excess = _excess(scale, ns, event)
+        excess = _excess(scale, ns, event) + _position_term(scale, ns, event)
         ns, total = ns + np.rint(excess * SECOND).astype(np.int64), total + excess
     return total
 
@@ -260,28 +277,28 @@ def _ancestry(scale: Scale) -> list[Scale]:
 
 
 def _excess(scale: Scale, parent: Nanoseconds, event: _Event) -> Floats:
-    """Return by how much a scale is ahead of its parent, s, at readings of the parent."""
+    """Return by how much a scale is ahead of its parent at its own centre, s, at readings of the parent."""
     since = (parent - ORIGIN) / SECOND
     rate = TL_RATES[event.scaling] if isinstance(event.scaling, str) else float(event.scaling)
     excess: dict[Scale, Callable[[], Floats]] = {
         "utc": lambda: (tai_to_utc(parent) - parent) / SECOND,
-        "tai": lambda: np.full(parent.shape, -_TT_TAI / SECOND),
-        "tt": lambda: -tdb_minus_tt(parent) - _position_term("earth", parent, event),
+        "tai": lambda: np.full(parent.shape, -TT_LESS_TAI / SECOND),
+        "tt": lambda: -tdb_minus_tt(parent),
         "tcg": lambda: L_G / (1.0 - L_G) * since,
         "tcb": lambda: L_B / (1.0 - L_B) * (since - TDB0) - TDB0,
-        "tcl": lambda: tcl_minus_tdb(parent) - _position_term("moon", parent, event),
+        "tcl": lambda: tcl_minus_tdb(parent),
         "tl": lambda: -rate * since,
     }
     return excess[scale]()
 
 
-def _position_term(centre: str, tdb: Nanoseconds, event: _Event) -> Floats:
-    """Return v.r/c^2, s: v the barycentric velocity of a centre, r the place of the event as seen from it."""
-    place = event.place
-    if place is None or place == centre:
+def _position_term(scale: Scale, tdb: Nanoseconds, event: _Event) -> Floats:
+    """Return -v.r/c^2, s: v the barycentric velocity of a scale's centre, r the place of the event as seen from it."""
+    centre, place = _CENTRES.get(scale), event.place
+    if centre is None or place is None or place == centre:
         return np.zeros(tdb.shape)
-    source = event.ephemeris or default_ephemeris()
+    source = chosen(event.ephemeris)
     x, v = source.state(centre, tdb)
     there = observer(place, tdb, source)[0] if isinstance(place, Site) else source.position(place, tdb)
-    term: Floats = ((there - x) * v).sum(-1) / SPEED_OF_LIGHT**2
+    term: Floats = ((x - there) * v).sum(-1) / SPEED_OF_LIGHT**2
     return term

@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 
 from ilrs_science.errors import FormatError
 from ilrs_science.geometry.chebyshev import Floats
-from ilrs_science.geometry.time import SECOND, Nanoseconds
+from ilrs_science.geometry.time import J2000, SECOND, Nanoseconds
 
 _LARGEST = 2**26
 """Bytes; kernels of decades have a few million."""
 _ASSIGNMENT = re.compile(r"(?<![A-Za-z0-9_])([A-Za-z0-9_]++)\s*+(\+?=)\s*+(\([^()]*+\)|[^\s()]++)")
 _VALUE = re.compile(r"'[^']*'|[^\s,()]+")
-_J2000 = 946_728_000 * SECOND
 _TDB, _TT = 1, 2
-_DIGITS, _MOST, _LATEST = 30, 2**62, 8_000_000_000
+_DIGITS, _MOST, _LATEST = 25, 2**62, 8_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +98,7 @@ def read_sclk(path: str | Path, clock: int | None = None) -> Sclk:
         raise FormatError(f"{path}: {per_count} ticks a count; expected below 2^62")
     return Sclk(
         np.array([int(v) for v in rows[::3]], np.int64),
-        np.array([int((v * SECOND).to_integral_value()) for v in rows[1::3]], np.int64) + _J2000,
+        np.array([int((v * SECOND).to_integral_value()) for v in rows[1::3]], np.int64) + J2000,
         np.array([float(v) for v in rows[2::3]]),
         per_count,
         system == _TDB,

@@ -2,7 +2,8 @@
 
 Directions are apparent: where the light comes from that arrives at the moment (light time), as the moving observer sees
 it (relativistic aberration). There is no air, hence no refraction; the bending of light by the Sun (1.75 arcsec at its
-limb, 0.004 at right angles) is left out, as in SPICE's LT+S.
+limb, 0.004 at right angles) is left out, as in SPICE. SPICE's aberration (+S) is Newtonian, and for inner planets
+differs by up to 0.004 arcsec.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import numpy as np
 import xarray as xr
 
 from ilrs_science.errors import IlrsError
+from ilrs_science.geometry.blocks import by_blocks
 from ilrs_science.geometry.chebyshev import Floats
 from ilrs_science.geometry.constants import SPEED_OF_LIGHT
-from ilrs_science.geometry.ephemeris import BODIES, Ephemeris, default_ephemeris
+from ilrs_science.geometry.ephemeris import BODIES, Ephemeris, chosen
 from ilrs_science.geometry.labels import dataset, degrees
 from ilrs_science.geometry.moments import Moments
 from ilrs_science.geometry.place import barycentric
@@ -32,7 +34,6 @@ type Target = str | Site | SkyCoord
 
 _PASSES = 3
 """Of the light time: each leaves a ten-thousandth of the error before it."""
-_J2000 = 946_728_000 * SECOND
 
 
 def altaz(
@@ -69,11 +70,16 @@ def altaz(
     IlrsError
         An unknown target, a site without frame or coordinates, or a time outside the kernels.
     """
-    used, moments = ephemeris or default_ephemeris(), tai(time, scale)
-    east_north_up, distance = _seen_from(target, site, moments, used)
-    alt = np.rad2deg(np.arctan2(east_north_up[..., 2], np.hypot(east_north_up[..., 0], east_north_up[..., 1])))
-    az = np.rad2deg(np.arctan2(east_north_up[..., 0], east_north_up[..., 1])) % 360.0
-    about = {"target": _name(target), "site": site.name, "frame": f"ENU at {site.name} ({site.frame})"}
+    used, moments = chosen(ephemeris), tai(time, scale)
+
+    def look(part: Nanoseconds) -> tuple[Floats, ...]:
+        tdb = tai_to_tdb(part)
+        x, v, to_me = observer(site, tdb, used)
+        direction, distance = apparent(target, x, v, tdb, used)
+        return *horizontal(apply(to_me, direction), site, used), distance
+
+    alt, az, distance = by_blocks(look, moments)
+    about = {"target": target_name(target), "site": site.name, "frame": f"ENU at {site.name} ({site.frame})"}
     return dataset(
         {
             "alt": (alt, degrees("apparent altitude")),
@@ -112,11 +118,15 @@ def subpoint(
     IlrsError
         As in `altaz`.
     """
-    used, moments = ephemeris or default_ephemeris(), tai(time, scale)
-    tdb = tai_to_tdb(moments)
-    direction, distance = apparent(target, *used.state("moon", tdb), tdb, used)
-    lon, lat = lonlat(apply(used.moon_me(tdb), direction))
-    about = {"target": _name(target), "frame": "MOON_ME", "definition": "apparent, from the Moon's centre"}
+    used, moments = chosen(ephemeris), tai(time, scale)
+
+    def look(part: Nanoseconds) -> tuple[Floats, ...]:
+        tdb = tai_to_tdb(part)
+        direction, distance = apparent(target, *used.state("moon", tdb), tdb, used)
+        return *lonlat(apply(used.moon_me(tdb), direction)), distance
+
+    lon, lat, distance = by_blocks(look, moments)
+    about = {"target": target_name(target), "frame": "MOON_ME", "definition": "apparent, from the Moon's centre"}
     return dataset(
         {
             "lon": (lon, degrees("longitude, east positive", "longitude")),
@@ -150,16 +160,19 @@ def libration(time: Moments, *, scale: str | None = None, ephemeris: Ephemeris |
     IlrsError
         A time outside the kernels.
     """
-    used, moments = ephemeris or default_ephemeris(), tai(time, scale)
-    tdb = tai_to_tdb(moments)
-    earth = used.position("earth", tdb)
-    earlier, to_moon = _light_time("moon", earth, tdb, used)
-    lon, lat = lonlat(apply(used.moon_me(earlier), -to_moon))
+    used, moments = chosen(ephemeris), tai(time, scale)
+
+    def look(part: Nanoseconds) -> tuple[Floats, ...]:
+        tdb = tai_to_tdb(part)
+        earlier, to_moon = _light_time("moon", used.position("earth", tdb), tdb, used)
+        return *lonlat(apply(used.moon_me(earlier), -to_moon)), np.linalg.norm(to_moon, axis=-1)
+
+    lon, lat, distance = by_blocks(look, moments)
     return dataset(
         {
             "lon": (lon, degrees("libration in longitude", "longitude")),
             "lat": (lat, degrees("libration in latitude", "latitude")),
-            "distance": (np.linalg.norm(to_moon, axis=-1), {"units": "km", "long_name": "distance from the geocentre"}),
+            "distance": (distance, {"units": "km", "long_name": "distance from the geocentre"}),
         },
         time,
         moments,
@@ -185,7 +198,7 @@ def apparent(target: Any, x: Floats, v: Floats, tdb: Nanoseconds, ephemeris: Eph
     to_target = _to_star(target, x, tdb) if _is_sky(target) else _light_time(target, x, tdb, ephemeris)[1]
     distance = np.linalg.norm(to_target, axis=-1)
     if not distance.all():
-        raise IlrsError(f"{_name(target)} is where it is looked at from; it has no direction")
+        raise IlrsError(f"{target_name(target)} is where it is looked at from; it has no direction")
     direction = to_target / distance[..., None]
     beta = v / SPEED_OF_LIGHT
     dot = (direction * beta).sum(-1, keepdims=True)
@@ -196,12 +209,10 @@ def apparent(target: Any, x: Floats, v: Floats, tdb: Nanoseconds, ephemeris: Eph
     return seen, np.full(distance.shape, np.inf) if endless else distance
 
 
-def _seen_from(target: Target, site: Site, moments: Nanoseconds, ephemeris: Ephemeris) -> tuple[Floats, Floats]:
-    """Return the apparent direction in east, north and up, and the distance (km)."""
-    tdb = tai_to_tdb(moments)
-    x, v, to_me = observer(site, tdb, ephemeris)
-    direction, distance = apparent(target, x, v, tdb, ephemeris)
-    return apply(me_to_enu(site, ephemeris), apply(to_me, direction)), distance
+def horizontal(direction: Floats, site: Site, ephemeris: Ephemeris) -> tuple[Floats, Floats]:
+    """Return altitude and azimuth, degrees, of directions in MOON_ME, shape (..., 3)."""
+    east, north, up = np.moveaxis(apply(me_to_enu(site, ephemeris), direction), -1, 0)
+    return np.rad2deg(np.arctan2(up, np.hypot(east, north))), np.rad2deg(np.arctan2(east, north)) % 360.0
 
 
 def _light_time(target: str | Site, x: Floats, tdb: Nanoseconds, ephemeris: Ephemeris) -> tuple[Nanoseconds, Floats]:
@@ -248,7 +259,14 @@ def _is_sky(target: Any) -> bool:
     return hasattr(target, "icrs")
 
 
-def _name(target: Any) -> str:
+def target_name(target: Any) -> str:
+    """Return what a target is called.
+
+    Raises
+    ------
+    IlrsError
+        There is no such target.
+    """
     if _is_sky(target):
         return str(target.to_string("hmsdms"))
     if isinstance(target, str) and target not in BODIES:

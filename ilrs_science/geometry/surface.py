@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from ilrs_science.errors import IlrsError
 from ilrs_science.geometry.chebyshev import Floats
 from ilrs_science.geometry.constants import MOON_RADIUS, MOON_SPIN
-from ilrs_science.geometry.ephemeris import Ephemeris, pa_to_me
+from ilrs_science.geometry.ephemeris import Ephemeris, chosen, pa_to_me
 from ilrs_science.geometry.rotations import apply, transposed
 from ilrs_science.geometry.time import Nanoseconds
 from ilrs_science.model.site import Site
@@ -64,7 +64,7 @@ def to_geodetic(xyz: ArrayLike, frame: str = "MOON_ME", *, ephemeris: Ephemeris 
     frame
         MOON_ME, MOON_PA, MOON_PA_DE421 or MOON_PA_DE440.
     ephemeris
-        Whose principal axes plain MOON_PA means; by default those of DE421.
+        Whose principal axes plain MOON_PA means; by default what is installed.
 
     Returns
     -------
@@ -75,10 +75,13 @@ def to_geodetic(xyz: ArrayLike, frame: str = "MOON_ME", *, ephemeris: Ephemeris 
     IlrsError
         Another frame, or no vectors of three components.
     """
-    vectors = np.asarray(xyz, np.float64)
+    try:
+        vectors = np.asarray(xyz, np.float64)
+    except (TypeError, ValueError) as error:
+        raise IlrsError(f"positions that are no numbers: {error}") from error
     if not vectors.ndim or vectors.shape[-1] != 3:  # noqa: PLR2004
         raise IlrsError(f"positions of shape {vectors.shape}; expected (..., 3), km")
-    me = apply(frame_to_me(frame, ephemeris or Ephemeris()), vectors)
+    me = apply(frame_to_me(frame, chosen(ephemeris)), vectors)
     lon, lat = lonlat(me)
     return Geodetic(lon, lat, (np.linalg.norm(me, axis=-1) - MOON_RADIUS) * 1000.0)
 
@@ -91,6 +94,8 @@ def on_the_moon(site: Site) -> Site:
     IlrsError
         It is another kind of place, its frame or a coordinate is unknown, or its height is none that the Moon has.
     """
+    if not isinstance(site, Site):
+        raise IlrsError(f"{site!r} is no site; give a Site, such as one of ilrs_science.sites()")
     if site.frame not in MOON_FRAMES:
         raise IlrsError(
             f"site {site.name!r} has the frame {site.frame!r}; a place on the Moon has one of {', '.join(MOON_FRAMES)}"

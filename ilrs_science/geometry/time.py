@@ -21,6 +21,10 @@ type Nanoseconds = NDArray[np.int64]
 
 SECOND = 10**9
 DAY = 86400 * SECOND
+TT_LESS_TAI = 32_184_000_000
+"""ns, by definition."""
+J2000 = 10957 * DAY + DAY // 2
+"""2000-01-01T12:00:00 of any scale, ns since 1970."""
 _STEPS = 2 * 365 * DAY
 """1972-01-01, since when UTC has only whole seconds inserted."""
 _LAST = 9_000_000_000 * SECOND
@@ -87,7 +91,7 @@ def tai_to_utc(tai: ArrayLike) -> Nanoseconds:
     return utc
 
 
-_ISO = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?)?Z?")
+_ISO = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2})(?::(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?)?)?(?:Z|[+-]00:?00)?")
 
 
 def parse_utc(text: str) -> int:
@@ -138,6 +142,12 @@ def parse_count(text: str, problem: IlrsError) -> tuple[int, bool]:
         raise problem
     clock = (int(hour) * 3600 + int(minute) * 60 + int(second)) * SECOND
     return day + clock + int(fraction.ljust(9, "0")), leap
+
+
+def to_jd(ns: Nanoseconds) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return ns since 1970 as a two-part Julian date of the same scale."""
+    days = ns // DAY
+    return np.asarray(days + 2440587.5, np.float64), np.asarray((ns - days * DAY) / DAY, np.float64)
 
 
 def isot(tai: int) -> str:

@@ -9,20 +9,20 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science.errors import IlrsError
+from ilrs_science.geometry.blocks import by_blocks
 from ilrs_science.geometry.chebyshev import Floats
-from ilrs_science.geometry.constants import EARTH_RADIUS, SUN_RADIUS
-from ilrs_science.geometry.day import Horizon, eclipsed, horizon_altitude
-from ilrs_science.geometry.ephemeris import Ephemeris, default_ephemeris
+from ilrs_science.geometry.day import Discs, Horizon, horizon_altitude
+from ilrs_science.geometry.ephemeris import Ephemeris, chosen
 from ilrs_science.geometry.labels import TIME
 from ilrs_science.geometry.moments import Moments
-from ilrs_science.geometry.scales import instant, tai_to_tdb
-from ilrs_science.geometry.sky import Target, altaz, apparent
-from ilrs_science.geometry.surface import observer
+from ilrs_science.geometry.scales import instant
+from ilrs_science.geometry.sky import Target, altaz
 from ilrs_science.geometry.time import SECOND, Nanoseconds
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.site import Site
 
 _HALVINGS = 40
+_LOOKS = 721
 _STEP = Duration("10 min")
 
 
@@ -58,27 +58,28 @@ def visibility(  # noqa: PLR0913 - what, from where, when, above which horizon
 
     Returns
     -------
-    start and stop (TAI, to the millisecond), duration (h) and max_alt (degrees, at the samples), one a `window`.
+    start and stop (TAI, to the millisecond), duration (h) and max_alt (degrees, the highest of 721 evenly
+    spaced looks), one a `window`.
 
     Raises
     ------
     IlrsError
         As in `altaz`; a span that ends before it starts.
     """
-    used = ephemeris or default_ephemeris()
+    used = chosen(ephemeris)
 
     def height(moments: Nanoseconds) -> Floats:
         seen = altaz(target, site, moments, scale="tai", ephemeris=used)
         above: Floats = seen["alt"].values - horizon_altitude(site, seen["az"].values, horizon)
         return above
 
-    starts, stops, samples = _spans(height, start, stop, step, scale)
-    found = _table(starts, stops)
-    alt = altaz(target, site, samples, scale="tai", ephemeris=used)["alt"].values
-    highest = [alt[(samples >= a) & (samples <= b)].max(initial=-90.0) for a, b in zip(starts, stops, strict=True)]
-    about = {"units": "degree", "long_name": "highest altitude at the samples"}
-    found["max_alt"] = ("window", np.array(highest, np.float64), about)
-    return found.assign_attrs(site=site.name, ephemeris=used.name)
+    starts, stops = _spans(height, start, stop, step, scale)
+    found = _table(starts, stops, site, used)
+    looks = np.linspace(starts, stops, _LOOKS, axis=-1).astype(np.int64)
+    alt = altaz(target, site, looks, scale="tai", ephemeris=used)["alt"].values
+    about = {"units": "degree", "long_name": "highest altitude in the window"}
+    found["max_alt"] = ("window", alt.max(axis=-1, initial=-90.0), about)
+    return found
 
 
 def eclipses(  # noqa: PLR0913 - from where, when
@@ -111,19 +112,14 @@ def eclipses(  # noqa: PLR0913 - from where, when
     IlrsError
         As in `visibility`.
     """
-    used = ephemeris or default_ephemeris()
+    used = chosen(ephemeris)
 
     def depth(moments: Nanoseconds) -> Floats:
-        tdb = tai_to_tdb(moments)
-        x, v = observer(site, tdb, used)[:2] if site else used.state("moon", tdb)
-        sun, to_sun = apparent("sun", x, v, tdb, used)
-        earth, to_earth = apparent("earth", x, v, tdb, used)
-        apart = np.arctan2(np.linalg.norm(np.cross(sun, earth), axis=-1), (sun * earth).sum(-1))
-        covered: Floats = np.arcsin(SUN_RADIUS / to_sun) + np.arcsin(EARTH_RADIUS / to_earth) - apart
-        return covered
+        discs = Discs.seen(moments, site, used)
+        return discs.sun_radius + discs.earth_radius - discs.apart
 
-    starts, stops, _ = _spans(depth, start, stop, step, scale)
-    found = _table(starts, stops)
+    starts, stops = _spans(lambda at: by_blocks(lambda part: (depth(part),), at)[0], start, stop, step, scale)
+    found = _table(starts, stops, site, used)
     greatest = np.array([_peak(depth, a, b) for a, b in zip(starts, stops, strict=True)], np.int64)
     found["greatest"] = (
         "window",
@@ -131,29 +127,34 @@ def eclipses(  # noqa: PLR0913 - from where, when
         {**TIME, "long_name": "greatest (time_scale: TAI)"},
     )
     about = {"units": "1", "long_name": "greatest covered fraction of the Sun's disc"}
-    found["obscuration"] = ("window", eclipsed(greatest, site, used), about)
-    return found.assign_attrs(site=site.name if site else "centre of the Moon", ephemeris=used.name)
+    found["obscuration"] = ("window", Discs.seen(greatest, site, used).covered(), about)
+    return found
 
 
-def _table(starts: Nanoseconds, stops: Nanoseconds) -> xr.Dataset:
+def _table(starts: Nanoseconds, stops: Nanoseconds, site: Site | None, ephemeris: Ephemeris) -> xr.Dataset:
     hours = (stops - starts) / (3600 * SECOND)
     return xr.Dataset(
         {
             "start": ("window", starts.astype("datetime64[ns]"), TIME),
             "stop": ("window", stops.astype("datetime64[ns]"), TIME),
             "duration": ("window", hours, {"units": "h", "long_name": "length of the window"}),
-        }
+        },
+        attrs={
+            "site": site.name if site else "centre of the Moon",
+            "ephemeris": ephemeris.name,
+            "accuracy": ephemeris.accuracy,
+        },
     )
 
 
 def _spans(
     value: Callable[[Nanoseconds], Floats], start: Moments, stop: Moments, step: Duration | str, scale: str | None
-) -> tuple[Nanoseconds, Nanoseconds, Nanoseconds]:
-    """Return the starts and stops of spans in which a value is positive, and the samples looked at; TAI ns."""
+) -> tuple[Nanoseconds, Nanoseconds]:
+    """Return the starts and stops, TAI ns, of spans in which a value is positive."""
     first, last = instant(start, scale), instant(stop, scale)
     try:
-        every = int(Duration(step))
-    except (TypeError, ValueError) as error:
+        every = int(Duration(str(step)))
+    except ValueError as error:
         raise IlrsError(f"a step of {step!r}: {error}") from error
     if last <= first or not every:
         raise IlrsError(f"a span from {start} to {stop} by {every} ns; expected a stop after the start, a step above 0")
@@ -163,7 +164,7 @@ def _spans(
     crossings = _crossings(value, samples[edges], samples[edges + 1], positive[edges])
     starts = np.concatenate([samples[:1][positive[:1]], crossings[~positive[edges]]])
     stops = np.concatenate([crossings[positive[edges]], samples[-1:][positive[-1:]]])
-    return starts, stops, samples
+    return starts, stops
 
 
 def _crossings(

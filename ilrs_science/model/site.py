@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from math import isfinite
 from numbers import Real
 
@@ -32,7 +31,7 @@ class Site:
     height: float | None = None
     """Height above the sphere of 1737.4 km, metres."""
     frame: str = "unknown"
-    """Body-fixed frame of the coordinates: MOON_ME, MOON_PA, ITRS; or the frame of an orbiter's positions."""
+    """Body-fixed frame of the coordinates: MOON_ME, MOON_PA, MOON_PA_DE421, MOON_PA_DE440; others are only kept."""
     kind: str = "surface"
     """`surface`, `rover`, `orbiter`, `spacecraft` or `ground`."""
     partner: str = "unknown"
@@ -42,7 +41,7 @@ class Site:
     orbit: str | None = None
     """Where the positions of an orbiter come from: `file.bsp#-123` (SPK, NAIF number) or a table (`geometry.Orbit`)."""
     horizon: tuple[tuple[float, float], ...] = ()
-    """Horizon mask: azimuth (0 up to 360, increasing) and altitude of its points, degrees."""
+    """Horizon mask: azimuth and altitude of its points, degrees; kept by azimuth from 0 up to 360."""
 
     def __post_init__(self) -> None:
         for coordinate, low, high in (("lon", -180, 360), ("lat", -90, 90), ("height", float("-inf"), float("inf"))):
@@ -57,15 +56,13 @@ class Site:
         object.__setattr__(self, "horizon", self._checked_horizon())
 
     def _checked_horizon(self) -> tuple[tuple[float, float], ...]:
-        problem = (
-            f"site {self.name!r}: a horizon is pairs of azimuth (0 up to 360, increasing) and altitude (-90 to 90)"
-        )
+        problem = f"site {self.name!r}: a horizon is pairs of azimuth (-180 to 360) and altitude (-90 to 90), degrees"
         try:
-            points = tuple((float(az), float(alt)) for az, alt in self.horizon)
+            points = [(float(az), float(alt)) for az, alt in self.horizon]
         except (TypeError, ValueError) as error:
             raise IlrsError(f"{problem}; found {self.horizon!r}") from error
-        azimuths = [az for az, _ in points]
-        increasing = all(after > before for before, after in pairwise(azimuths))
-        if not increasing or not all(0 <= az < 360 and abs(alt) <= 90 for az, alt in points):  # noqa: PLR2004
-            raise IlrsError(f"{problem}; found {points}")
-        return points
+        around = {az % 360: alt for az, alt in points}
+        inside = all(-180 <= az <= 360 and abs(alt) <= 90 for az, alt in points)  # noqa: PLR2004
+        if not inside or any(around[az % 360] != alt for az, alt in points):
+            raise IlrsError(f"{problem}, one at each azimuth; found {points}")
+        return tuple(sorted(around.items()))

@@ -3,10 +3,12 @@
 import json
 from dataclasses import asdict
 
+import cloudpickle
 import dask
 import numpy as np
 import pytest
 import xarray as xr
+from astropy.time import Time
 
 import ilrs_science as ilrs
 from ilrs_science import Site, geometry
@@ -163,3 +165,58 @@ def test_the_reflectors_stand_where_laser_ranging_puts_them(name: str) -> None:
     place = geometry.to_geodetic(np.array(REFLECTORS[name]) / 1e3, "MOON_PA_DE440")
     assert (site.lon, site.lat) == (pytest.approx(place.lon, abs=1e-5), pytest.approx(place.lat, abs=1e-5))
     assert site.height == pytest.approx(place.height, abs=0.1)
+
+
+def test_samples_are_selected_by_utc_in_cubes_and_variables_alike() -> None:
+    for what in (cube(), cube().b):
+        assert what.ilrs.sel_utc("2031-03-01T00:01", "2031-03-01T00:02:00+00:00").sizes["time"] == 60
+        assert what.ilrs.sel_utc(np.datetime64("2031-03-01T00:09"), None).sizes["time"] == 60
+        assert what.ilrs.sel_utc(None, Time("2031-03-01T00:01:00", scale="tai")).sizes["time"] == 23
+        assert what.ilrs.utc.sel(time=TIMES[0].astype("datetime64[ns]")) == np.datetime64("2031-03-01", "ns")
+
+
+def test_a_cube_without_times_is_not_taken_to_1970() -> None:
+    with pytest.raises(CubeError, match="no coordinate time"):
+        _ = cube().drop_vars("time").ilrs.sun
+    with pytest.raises(CubeError, match="no coordinate time"):
+        _ = cube().drop_vars("time").ilrs.utc
+
+
+def test_a_frame_of_one_site_can_be_left_again() -> None:
+    one = cube().sel(site="mare")
+    back = one.ilrs.to_frame("GSE").ilrs.to_frame("ENU").ilrs.to_frame("GSE").ilrs.to_frame("ENU")
+    np.testing.assert_allclose(back.b, one.b, atol=5e-6)
+    assert back.b.attrs["site"] == "mare"
+    assert back["time"].attrs["time_scale"] == "TAI"
+
+
+def test_a_running_mean_wants_equal_steps_and_some_samples() -> None:
+    with pytest.raises(CubeError, match="3 samples or more at equal steps"):
+        cube().isel(time=[0, 1, 2, 300, 301]).ilrs.to_frame("MFA")
+    with pytest.raises(CubeError, match="3 samples or more"):
+        cube().isel(time=[0]).ilrs.to_frame("MFA")
+    with pytest.raises(IlrsError, match="a window of 'soon'"):
+        cube().ilrs.to_frame("MFA", window="soon")
+
+
+def test_lazy_results_carry_no_path_of_this_machine_and_say_what_made_them() -> None:
+    lazy = cube(lazy=True)
+    for made in (lazy.ilrs.to_frame("GSE").b, lazy.ilrs.sun.alt):
+        sent = cloudpickle.dumps(made.data.dask)
+        assert b"de421.bsp" in sent
+        assert b"skyfield_data" not in sent
+    assert lazy.ilrs.sun.attrs["ephemeris"] == geometry.default_ephemeris().name
+    assert lazy.ilrs.sun.attrs["accuracy"] == geometry.default_ephemeris().accuracy
+
+
+def test_a_worker_with_other_kernels_refuses_instead_of_mixing_them_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    sun, turned = cube(lazy=True).ilrs.sun, cube(lazy=True).ilrs.to_frame("GSE")
+    monkeypatch.setenv("ILRS_SPK", geometry.default_ephemeris().pck)
+    for lazy in (sun.alt, turned.b):
+        with pytest.raises(IlrsError, match="install the same kernels everywhere"):
+            lazy.compute()
+
+
+def test_an_unknown_target_is_refused_before_anything_is_computed() -> None:
+    with pytest.raises(IlrsError, match="unknown target 'vulcan'"):
+        cube(lazy=True).ilrs.altaz("vulcan")

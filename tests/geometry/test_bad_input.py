@@ -58,7 +58,7 @@ def test_vectors_that_do_not_fit_are_refused(given: Any, more: dict[str, Any], r
 
 
 def test_a_mean_field_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(IlrsError, match=r"a mean field of shape \(2,\)"):
+    with pytest.raises(IlrsError, match=r"a mean field along {'axis': 2}; expected \(3,\)"):
         geometry.transform(labelled(), "GSE", "MFA", mean_field=np.zeros(2))
 
 
@@ -112,11 +112,16 @@ def test_what_is_no_horizon_is_refused(horizon: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "horizon", [[(0,)], 3.0, [(0, 95)], [(10, 0), (5, 0)], [(0, 0), (0, 1)], [(-1, 0)], [(0, float("nan"))]]
+    "horizon", [[(0,)], 3.0, [(0, 95)], [(5, 0), (365, 0)], [(0, 0), (360, 1)], [(-181, 0)], [(0, float("nan"))]]
 )
 def test_a_site_with_what_is_no_horizon_is_refused(horizon: Any) -> None:
     with pytest.raises(IlrsError, match=r"'a': a horizon is pairs of azimuth"):
         Site("a", horizon=horizon)
+
+
+def test_a_horizon_may_begin_anywhere_and_close_on_itself() -> None:
+    assert Site("a", horizon=[(-90, 2), (0, 1), (90, 3), (270, 2)]).horizon == ((0, 1), (90, 3), (270, 2))
+    assert Site("a", horizon=[(0, 1), (180, 3), (360, 1)]).horizon == ((0, 1), (180, 3))
 
 
 def test_a_coordinate_that_is_no_number_is_refused() -> None:
@@ -194,3 +199,13 @@ def test_a_table_may_have_astropy_times(tmp_path: Path) -> None:
 def test_an_orbit_that_names_no_body_is_refused(orbit: str) -> None:
     with pytest.raises(IlrsError, match=r"expected file\.bsp#NAIF number"):
         geometry.position(Site("relay", kind="orbiter", orbit=orbit), WHEN)
+
+
+def test_what_is_no_site_is_refused_with_where_sites_are() -> None:
+    with pytest.raises(IlrsError, match=r"'apollo-15' is no site; give a Site, such as one of ilrs_science.sites\(\)"):
+        geometry.altaz("sun", "apollo-15", WHEN)  # type: ignore[arg-type]
+
+
+def test_what_is_no_ephemeris_is_refused() -> None:
+    with pytest.raises(IlrsError, match="'de421' is no ephemeris"):
+        geometry.altaz("sun", SITE, WHEN, ephemeris="de421")  # type: ignore[arg-type]

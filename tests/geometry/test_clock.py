@@ -258,15 +258,15 @@ def test_a_reference_without_a_column_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"ticks": np.array([5, 5])}, "ticks that do not increase"),
-        ({"ticks": np.array([5, 4])}, "ticks that do not increase"),
+        ({"ticks": np.array([5, 5])}, "ticks below 0, or that do not increase"),
+        ({"ticks": np.array([5, 4])}, "ticks below 0, or that do not increase"),
         ({"ticks": np.array([5])}, r"columns of \[1, 2\] rows"),
         (
             {name: np.array([]) for name in ("ticks", "times", "rates", "sigmas", "sigma_rates")},
             r"columns of \[0\] rows",
         ),
-        ({"rates": np.array([1.0, 0.0])}, "a rate that is not above 0"),
-        ({"rates": np.array([np.nan, 1.0])}, "a rate that is not above 0"),
+        ({"rates": np.array([1.0, 0.0])}, "a rate that is no number above 0"),
+        ({"rates": np.array([np.nan, 1.0])}, "a rate that is no number above 0"),
         ({"sigmas": np.array([-1.0, 0.0])}, "a negative uncertainty"),
         ({"sigma_rates": np.array([0.0, np.nan])}, "a negative uncertainty"),
         ({"scale": "utc"}, "scale 'utc'; expected tai, tt or et"),

@@ -144,7 +144,7 @@ def test_labelled_vectors_keep_their_labels_and_name_their_frame() -> None:
     assert given.attrs["frame"] == "MOON_ME"
     assert np.array_equal(found.values, transform(given.values, "MOON_ME", "GSE", given["time"]))
     assert "extrapolated after 2030" in transform(given, "MOON_ME", "GSM").attrs["dipole"]
-    assert transform(given, "MOON_ME", "ENU", site=SITE).attrs["frame"] == "ENU at rim"
+    assert transform(given, "MOON_ME", "ENU", site=SITE).attrs["site"] == "rim"
     assert transform(given, "MOON_ME", "ITRS", ephemeris=Ephemeris()).attrs["interpolation_error"] == "0.014 arcsec"
 
 

@@ -84,7 +84,7 @@ def test_the_eagle_landed_8_seconds_later_in_tai() -> None:
 
 @pytest.mark.parametrize("text", ["1961-07-31T23:59:59.96", "1968-01-31T23:59:59.95", "1968-01-31T23:59:60"])
 def test_a_time_that_utc_stepped_over_is_refused(text: str) -> None:
-    with pytest.raises(IlrsError, match="not a UTC time"):
+    with pytest.raises(IlrsError, match=r"a step forward of UTC|not a UTC time"):
         convert(text, "utc", "tai")
 
 
@@ -128,12 +128,12 @@ def test_offsets_are_antisymmetric_and_are_what_convert_adds(
     how = {"site": place, "scaling": scaling}
     a, b = order[:2]
     forth, back = offset(a, b, time, scale="tai", **how), offset(b, a, time, scale="tai", **how)
-    assert abs(forth + back) < 1e-12
+    assert abs(forth + back) < 5e-12
     assert offset(a, a, time, scale="tai", **how) == 0
     if place is not None:  # by default, TAI would be taken at another place
         reading = convert(time, "tai", b, **how)
         assert abs(convert(reading, b, a, **how) - reading - forth * SECOND) <= 1
-        assert abs(offset(a, b, reading, **how) - forth) < 1e-12
+        assert abs(offset(a, b, reading, **how) - forth) < 5e-12
 
 
 @given(moments, moments, st.sampled_from(SCALES[1:]), st.sampled_from(SCALES[1:]), st.sampled_from(PLACES))

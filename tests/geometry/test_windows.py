@@ -5,7 +5,7 @@ import pytest
 
 from ilrs_science.errors import IlrsError
 from ilrs_science.geometry import Ephemeris, Site, altaz, default_ephemeris, eclipses, parse_utc, visibility
-from ilrs_science.geometry.day import eclipsed, horizon_altitude
+from ilrs_science.geometry.day import Discs, horizon_altitude
 
 SECOND = np.timedelta64(1, "s")
 START, STOP = "2031-01-01T00:00:00Z", "2031-07-01T00:00:00Z"
@@ -79,7 +79,8 @@ def test_windows_say_what_they_are_of() -> None:
     assert found["start"].attrs["time_scale"] == "TAI"
     assert found["stop"].attrs["time_scale"] == "TAI"
     assert (found["duration"].attrs["units"], found["max_alt"].attrs["units"]) == ("h", "degree")
-    assert found.attrs == {"site": "s", "ephemeris": default_ephemeris().name}
+    used = default_ephemeris()
+    assert found.attrs == {"site": "s", "ephemeris": used.name, "accuracy": used.accuracy}
     again = visibility("earth", at(0, -90), START, "2031-02-01", step="2 h", ephemeris=Ephemeris())
     assert again.attrs["ephemeris"] == Ephemeris().name
     assert np.abs(again["stop"] - found["stop"]).max() < np.timedelta64(5, "m")
@@ -103,14 +104,16 @@ def test_total_eclipses_are_greatest_when_nasa_has_them(month: str, greatest: st
     assert found["start"].values[0] < found["greatest"].values[0] < found["stop"].values[0]
     # The Moon's centre is in the full shadow for longer than all of the Moon is.
     around = found["greatest"].values[0] + np.array([-minutes // 2, 0, minutes // 2]) * 60 * SECOND
-    assert np.allclose(eclipsed(around.astype("M8[ns]").astype("i8"), None, default_ephemeris()), 1)
+    assert np.allclose(Discs.seen(around.astype("M8[ns]").astype("i8"), None, default_ephemeris()).covered(), 1)
 
 
 def test_eclipses_begin_and_end_where_the_discs_touch() -> None:
     found = eclipses("2020-01-01", "2031-01-01", step="30 min")
     for edge, sign in (("start", 1), ("stop", -1)):
         at_edge = found[edge].values.astype("i8")
-        outside, inside = (eclipsed(at_edge + s * sign * 10**10, None, default_ephemeris()) for s in (-1, 1))
+        outside, inside = (
+            Discs.seen(at_edge + s * sign * 10**10, None, default_ephemeris()).covered() for s in (-1, 1)
+        )
         assert (outside == 0).all()
         assert ((inside > 0) & (inside < 0.01)).all()
     assert found.sizes["window"] == 24  # of NASA's 26, those of 2020-07-05 and 2027-07-18 miss the Moon's centre

@@ -159,6 +159,6 @@ def test_a_reference_that_is_no_correlation_is_refused() -> None:
     incomplete = clock()
     with pytest.raises(IlrsError, match="without ticks, tai, rate, sigma"):
         correlate_clock(samples([5000], [0]), clock=Reference("b", "clock", "*", 0, 1, 0, "0" * 64, "clock.nc"))
-    with pytest.raises(IlrsError, match="ticks that do not increase"):
+    with pytest.raises(IlrsError, match="ticks below 0, or that do not increase"):
         correlate_clock(samples([5000], [0]), clock=clock(ticks=("segment", [5, 5, 6])))
     assert Clock.from_reference(incomplete).to_tai(5000) == truth(5000)

@@ -148,12 +148,10 @@ class Clock:
         Raises
         ------
         IlrsError
-            Ticks that are no integers, or before the first segment or after the last, or times after 2255.
+            Ticks that are no integers, or before the first segment or after the last, or after 2255.
         """
         wanted, row = self._rows(ticks)
         delta = (wanted - self.ticks[row]) * self.rates[row]
-        if (self.times[row] / SECOND + delta > _LATEST).any():
-            raise IlrsError(f"ticks up to {wanted.max()} lie after 2255, beyond what int64 nanoseconds reach")
         ns = self.times[row] + np.rint(delta * SECOND).astype(np.int64)
         if self.scale == "tai":
             return ns
@@ -231,10 +229,15 @@ class Clock:
         return best
 
     def covers(self, ticks: ArrayLike) -> NDArray[np.bool_]:
-        """Return which continuous ticks the correlation covers, same shape."""
+        """Return which continuous ticks the correlation covers, same shape; none after 2255, beyond int64 ns."""
         wanted = np.asarray(ticks)
-        inside: NDArray[np.bool_] = wanted >= self.ticks[0]
-        return inside if self.stop is None else inside & (wanted < self.stop)
+        covered: NDArray[np.bool_] = (wanted >= self.ticks[0]) & (wanted < self._end())
+        return covered
+
+    def _end(self) -> int:
+        """Return the first tick that is not covered."""
+        latest = int(self.ticks[-1]) + int((_LATEST - self.times[-1] / SECOND) / self.rates[-1])
+        return min(latest, _MOST if self.stop is None else self.stop)
 
     def _rows(self, ticks: ArrayLike) -> tuple[Nanoseconds, NDArray[np.intp]]:
         wanted = np.asarray(ticks)
@@ -242,8 +245,8 @@ class Clock:
             raise IlrsError(f"ticks of type {wanted.dtype}; expected whole numbers")
         wanted = wanted.astype(np.int64)
         if not (covered := self.covers(wanted)).all():
-            span = f"{self.ticks[0]} to {'...' if self.stop is None else self.stop - 1}"
-            raise IlrsError(f"tick {int(wanted[~covered].flat[0])} is outside the correlation of the clock, {span}")
+            found, last = int(wanted[~covered].flat[0]), "..." if self.stop is None else self.stop - 1
+            raise IlrsError(f"tick {found} is outside the correlation of the clock, {self.ticks[0]} to {last}")
         return wanted, np.searchsorted(self.ticks, wanted, side="right") - 1
 
 

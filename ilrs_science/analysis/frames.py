@@ -9,7 +9,7 @@ import xarray as xr
 
 from ilrs_science.analysis.sky import sites_of
 from ilrs_science.errors import CubeError, IlrsError
-from ilrs_science.geometry.frames import transform
+from ilrs_science.geometry.vectors import transform
 from ilrs_science.model.duration import Duration
 
 _WINDOW = Duration("5 min")

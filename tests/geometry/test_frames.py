@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 from ilrs_science.errors import IlrsError
 from ilrs_science.geometry import Ephemeris, Site, mean_field_aligned, position, rotation, transform
 from ilrs_science.geometry.frames import FRAMES
-from ilrs_science.geometry.vectors import GRID, INTERPOLATION_ERROR
 from ilrs_science.geometry.time import SECOND, parse_utc
+from ilrs_science.geometry.vectors import GRID, INTERPOLATION_ERROR
 
 ARCSEC = 3600 * 180 / np.pi
 FIRST, LAST = parse_utc("1975-01-01"), parse_utc("2045-01-01")

@@ -79,6 +79,11 @@ def read_moments(time: Moments, scale: str | None = None, default: Scale | None 
         raise IlrsError(f"times that make no array: {error}") from error
     if values.dtype.kind in "UT" or (values.dtype == object and all(isinstance(v, str) for v in values.flat)):
         return _from_text(values, wanted)
+    if values.dtype == object and all(isinstance(v, datetime) or hasattr(v, "sidereal_time") for v in values.flat):
+        read = [read_moments(one, scale, default) for one in values.flat]
+        if len({own for _, own in read}) > 1:
+            raise IlrsError(f"times in several scales: {', '.join(sorted({own for _, own in read}))}")
+        return np.array([int(ns) for ns, _ in read], np.int64).reshape(values.shape), read[0][1]
     return _from_numbers(values, wanted or default)
 
 
@@ -130,6 +135,8 @@ def _from_numbers(values: NDArray[Any], own: Scale | None) -> tuple[Nanoseconds,
         raise IlrsError(msg)
     if values.dtype.kind not in "Mi" and values.size:
         raise IlrsError(f"times of type {values.dtype}; expected ISO text, datetime64, int64 ns or astropy Time")
+    if not values.size:
+        return np.zeros(values.shape, np.int64), own or "tai"
     if own is None:
         msg = f"datetime64 and integers have no time scale; say which with scale=, one of {', '.join(SCALES)}"
         raise IlrsError(msg)

@@ -93,7 +93,9 @@ def transform(  # noqa: PLR0913 - the vectors, the frames, the moments, and what
         about = {"frame": target, "ephemeris": used.name, **_notes({source, target}, moments.values)}
         if site is not None and target == "ENU":
             about["site"] = site.name
-        return _labelled(turn, vectors, moments, fields, axis).assign_attrs(about)
+        turned = _labelled(turn, vectors, moments, fields, axis)
+        turned.attrs.pop("site", None)  # of the frame that is left
+        return turned.assign_attrs(about)
     if time is None:
         msg = "vectors without labels have no times; give time="
         raise IlrsError(msg)

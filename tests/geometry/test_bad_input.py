@@ -1,5 +1,6 @@
 """What is no place, time, target, horizon or kernel is refused by name; nothing is guessed and nothing escapes raw."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -209,3 +210,16 @@ def test_what_is_no_site_is_refused_with_where_sites_are() -> None:
 def test_what_is_no_ephemeris_is_refused() -> None:
     with pytest.raises(IlrsError, match="'de421' is no ephemeris"):
         geometry.altaz("sun", SITE, WHEN, ephemeris="de421")  # type: ignore[arg-type]
+
+
+def test_lists_of_times_are_read_like_each_of_them_and_may_be_empty() -> None:
+    text = ["2031-03-01T00:00:00Z", "2031-03-01T06:00:00Z"]
+    expected = geometry.convert(text, "utc", "tai")
+    moments = [datetime.fromisoformat(one) for one in text]
+    np.testing.assert_array_equal(geometry.convert(moments, "utc", "tai"), expected)
+    times = [Time(one.removesuffix("Z"), scale="tt") for one in text]
+    alone = [float(geometry.altaz("sun", SITE, one).alt) for one in times]
+    np.testing.assert_array_equal(geometry.altaz("sun", SITE, times).alt, alone)
+    assert geometry.altaz("sun", SITE, []).sizes == {"time": 0}
+    with pytest.raises(IlrsError, match="times in several scales: tai, tt"):
+        geometry.altaz("sun", SITE, [times[0], Time("2031-03-01", scale="tai")])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ _POINTS = 4
 """A cubic through fewer positions is none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Orbit:
     """Positions of an orbiter at times, joined by a cubic: of Hermite where there are velocities, else a spline."""
 
@@ -89,18 +89,20 @@ class Orbit:
         IlrsError
             A time outside the table.
         """
-        from scipy.interpolate import CubicHermiteSpline, CubicSpline  # noqa: PLC0415 - a second of imports
-
         if moments.size and (moments.min() < self.times[0] - _SLACK or moments.max() > self.times[-1] + _SLACK):
             first, last = (np.datetime64(int(t), "s") for t in (self.times[0] // SECOND, self.times[-1] // SECOND))
             raise IlrsError(f"a time lies outside {first} to {last} TAI, the table of positions")
+        result: Floats = self._curve((moments - self.times[0]) / SECOND)
+        return result
+
+    @cached_property
+    def _curve(self) -> Any:
+        from scipy.interpolate import CubicHermiteSpline, CubicSpline  # noqa: PLC0415 - a second of imports
+
         seconds = (self.times - self.times[0]) / SECOND
         if self.velocities is None:
-            curve: Any = CubicSpline(seconds, self.positions)
-        else:
-            curve = CubicHermiteSpline(seconds, self.positions, self.velocities)
-        result: Floats = curve((moments - self.times[0]) / SECOND)
-        return result
+            return CubicSpline(seconds, self.positions)
+        return CubicHermiteSpline(seconds, self.positions, self.velocities)
 
 
 def position(  # noqa: PLR0913 - what, when, and as seen from where
@@ -157,9 +159,7 @@ def barycentric(body: str | Site, tdb: Nanoseconds, ephemeris: Ephemeris) -> Flo
     IlrsError
         As in `position`.
     """
-    if isinstance(body, str):
-        if body not in BODIES:
-            raise IlrsError(f"unknown body {body!r}; known are {', '.join(BODIES)}, or a Site")
+    if isinstance(body, str) and body in BODIES:
         return ephemeris.position(body, tdb)
     if not isinstance(body, Site):
         raise IlrsError(f"unknown body {body!r}; known are {', '.join(BODIES)}, or a Site")

@@ -23,6 +23,7 @@ from ilrs_science.model.site import Site
 
 _HALVINGS = 40
 _LOOKS = 721
+_MOST = 10**8
 _STEP = Duration("10 min")
 
 
@@ -158,6 +159,8 @@ def _spans(
         raise IlrsError(f"a step of {step!r}: {error}") from error
     if last <= first or not every:
         raise IlrsError(f"a span from {start} to {stop} by {every} ns; expected a stop after the start, a step above 0")
+    if (last - first) // every > _MOST:
+        raise IlrsError(f"a step of {step} makes {(last - first) // every} samples; expected up to {_MOST}")
     samples = np.append(np.arange(first, last, every, dtype=np.int64), last)
     positive = value(samples) > 0
     edges = np.flatnonzero(positive[1:] != positive[:-1])

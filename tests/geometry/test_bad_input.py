@@ -135,6 +135,10 @@ def test_spans_and_steps_that_are_none_are_refused() -> None:
         geometry.visibility("sun", SITE, [WHEN, WHEN], WHEN)
     with pytest.raises(IlrsError, match="a step of 'foo'"):
         geometry.visibility("sun", SITE, WHEN, "2031-03-02", step="foo")
+    with pytest.raises(IlrsError, match="a step of 600"):
+        geometry.visibility("sun", SITE, WHEN, "2031-03-02", step=600)  # type: ignore[arg-type]
+    with pytest.raises(IlrsError, match="a step of 1 us makes 86400000000 samples"):
+        geometry.visibility("sun", SITE, WHEN, "2031-03-02", step="1 us")
     with pytest.raises(IlrsError, match="expected one moment"):
         geometry.lunar_day(SITE, WHEN, since=[WHEN, WHEN])
 

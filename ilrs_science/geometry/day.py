@@ -112,8 +112,9 @@ def illumination(
     time, scale, ephemeris
         As in `altaz`.
     horizon
-        Altitude of the horizon in degrees: one number, or pairs (azimuth, altitude), or a `DataArray` of altitudes with
-        a coordinate `az`; linear in between, all around. By default the site's own, else the dip of a smooth Moon.
+        Altitude of the horizon in degrees: one number; pairs (azimuth, altitude); altitudes at equal steps of azimuth
+        from north through east; or a `DataArray` of altitudes along azimuths. Linear in between. By default the
+        site's own, else the dip of a smooth Moon.
 
     Returns
     -------
@@ -159,19 +160,27 @@ def horizon_altitude(site: Site, az: Floats, horizon: Horizon | None = None) -> 
     if given is None:
         above = max(float(on_the_moon(site).height or 0.0), 0.0) / 1000.0
         return np.full(np.shape(az), -np.rad2deg(np.arccos(MOON_RADIUS / (MOON_RADIUS + above))))
-    if isinstance(given, xr.DataArray):
-        given = np.stack([given["az"].values, given.values], axis=-1) if "az" in given.coords else given.values
+    points = _horizon_points(given)
+    if (np.abs(points[:, 1]) > 90.0).any():  # noqa: PLR2004
+        raise IlrsError(f"a horizon of up to {np.abs(points[:, 1]).max():g} degrees; expected altitudes up to 90")
+    return np.interp(az, points[:, 0], points[:, 1], period=360.0)
+
+
+def _horizon_points(given: Any) -> Floats:
+    """Return a horizon as pairs of azimuth and altitude, degrees, shape (n, 2)."""
+    if isinstance(given, xr.DataArray) and given.ndim == 1 and given.dims[0] in given.coords:
+        given = np.stack([given[given.dims[0]].values, given.values], axis=-1)
     try:
         points = np.asarray(given, np.float64)
     except (TypeError, ValueError) as error:
         raise IlrsError(f"a horizon that is no numbers ({error}); expected one altitude, or pairs (az, alt)") from error
     if points.ndim == 0:
         points = np.array([[0.0, float(points)]])
+    elif points.ndim == 1 and points.size > 2:  # noqa: PLR2004 - two numbers may be meant for a pair
+        points = np.stack([np.arange(points.size) * (360.0 / points.size), points], axis=-1)
     if points.ndim != 2 or points.shape[1] != 2 or not points.size or not np.isfinite(points).all():  # noqa: PLR2004
         raise IlrsError(f"a horizon of shape {points.shape}; expected one altitude, or finite pairs (az, alt), degrees")
-    if (np.abs(points[:, 1]) > 90.0).any():  # noqa: PLR2004
-        raise IlrsError(f"a horizon of up to {np.abs(points[:, 1]).max():g} degrees; expected altitudes up to 90")
-    return np.interp(az, points[:, 0], points[:, 1], period=360.0)
+    return points
 
 
 class Discs(NamedTuple):

@@ -227,3 +227,12 @@ def test_lists_of_times_are_read_like_each_of_them_and_may_be_empty() -> None:
     assert geometry.altaz("sun", SITE, []).sizes == {"time": 0}
     with pytest.raises(IlrsError, match="times in several scales: tai, tt"):
         geometry.altaz("sun", SITE, [times[0], Time("2031-03-01", scale="tai")])
+
+
+def test_a_horizon_may_be_written_in_many_ways() -> None:
+    altitudes = np.array([1.0, 2.0, -1.0, 0.0])
+    pairs = [(0, 1.0), (90, 2.0), (180, -1.0), (270, 0.0)]
+    by_azimuth = xr.DataArray(altitudes, coords={"azimuth": [0.0, 90.0, 180.0, 270.0]})
+    for horizon in (pairs, altitudes, by_azimuth, np.array(pairs)):
+        found = geometry.horizon_altitude(SITE, np.array([0.0, 45.0, 135.0, 315.0, 360.0]), horizon)
+        np.testing.assert_allclose(found, [1.0, 1.5, 0.5, 0.5, 1.0])

@@ -1,0 +1,305 @@
+"""Cluster Exchange Format 2 (CEF-2, DS-QMW-TN-0010): the text tables of the Cluster archive, plain or gzipped."""
+
+from __future__ import annotations
+
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from ilrs_science.errors import FormatError, IlrsError
+from ilrs_science.geometry.time import parse_utc, utc_to_tai
+
+_GZIP = b"\x1f\x8b"
+_INFLATION = 200
+"""No table of numbers shrinks to less than a two-hundredth."""
+_DEPTH = 8
+_WIDEST = 2**20
+"""Values of a record."""
+_STATEMENT = re.compile(r"\s*([A-Za-z0-9_]+)\s*=\s*(.*)", re.DOTALL)
+_VALUE = re.compile(r'"([^"]*)"|([^\s,"][^,"]*)')
+_PLAIN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z?")
+_NUMBERS = ("FLOAT", "DOUBLE", "INT", "BYTE")
+_KINDS = (*_NUMBERS, "ISO_TIME", "ISO_TIME_RANGE", "CHAR")
+
+
+@dataclass
+class _Variable:
+    name: str
+    attributes: dict[str, list[str]] = field(default_factory=dict)
+
+    def one(self, key: str, default: str = "") -> str:
+        """Return the first value of an attribute."""
+        return next(iter(self.attributes.get(key, [])), default)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Return the lengths of its dimensions; none for a scalar."""
+        sizes = tuple(int(size) for size in self.attributes.get("SIZES", []))
+        return () if sizes in ((), (1,)) else sizes
+
+    @property
+    def kind(self) -> str:
+        return self.one("VALUE_TYPE", "FLOAT").upper()
+
+
+@dataclass
+class _Header:
+    path: Path
+    attributes: dict[str, list[str]] = field(default_factory=dict)
+    variables: list[_Variable] = field(default_factory=list)
+    marker: str = "\n"
+    until: str | None = None
+
+
+def read_cef(path: Path) -> xr.Dataset:
+    """Return the variables of a CEF-2 file along its time.
+
+    Parameters
+    ----------
+    path
+        The file, plain or gzipped. Files that it includes lie in its own folder.
+
+    Returns
+    -------
+    Variables with their own names and attributes along `time` and dimensions `<name>_1`, `<name>_2` and so on; those
+    with data in the header have no `time`. Time is int64 TAI nanoseconds, from the first variable of the type ISO_TIME.
+    Reals are float64, and FILLVAL is NaN in them; integers are int64 and keep it, and say so in their attributes.
+    Records with the wrong number of values, without a time, or with a value that is none are left out and counted in
+    the attribute `rejected`. Global attributes are lists of text.
+
+    Raises
+    ------
+    FormatError
+        The file is no CEF-2 or is damaged.
+    OSError
+        There is no such file, or it cannot be read.
+    """
+    text = _text(path)
+    header = _Header(path)
+    body = _read_header(text, header, depth=0)
+    if body is None:
+        raise FormatError(f"{path}: the header has no end, DATA_UNTIL")
+    if header.attributes.get("FILE_FORMAT_VERSION", [""])[0].upper() != "CEF-2.0":
+        raise FormatError(f"{path}: FILE_FORMAT_VERSION is {header.attributes.get('FILE_FORMAT_VERSION')}, not CEF-2.0")
+    varying = [variable for variable in header.variables if "DATA" not in variable.attributes]
+    records, rejected = _records(body, header, sum(_width(path, v) for v in varying))
+    return _dataset(header, varying, records, rejected)
+
+
+def _text(path: Path) -> str:
+    raw = path.read_bytes()
+    if raw.startswith(_GZIP):
+        limit = _INFLATION * len(raw)
+        unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        try:
+            raw = unpack.decompress(raw, limit)
+        except zlib.error as error:
+            raise FormatError(f"{path}: damaged gzip ({error})") from error
+        if not unpack.eof:
+            raise FormatError(f"{path}: gzip that is cut short, or holds more than {limit} bytes")
+    return raw.decode("latin-1")
+
+
+def _statements(text: str) -> Iterator[tuple[str, list[str], int]]:
+    """Yield keyword, values and the offset after each statement; comments and continued lines are taken care of."""
+    start, pending = 0, ""
+    while start < len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        line, start = text[start:end], end + 1
+        if not pending and line.lstrip().startswith("!"):
+            continue
+        line = pending + line.rstrip()
+        if line.endswith("\\"):
+            pending = line[:-1]
+            continue
+        pending = ""
+        match = _STATEMENT.fullmatch(line)
+        if match:
+            values = [quoted or bare.strip() for quoted, bare in _VALUE.findall(match[2])]
+            yield match[1], values or [""], start
+
+
+def _read_header(text: str, header: _Header, depth: int) -> str | None:
+    """Fill the header and return the data that follow it, or None where it has no end."""
+    variable: _Variable | None = None
+    section = ""
+    for keyword, values, after in _statements(text):
+        key, value = keyword.upper(), values[0]
+        if key == "DATA_UNTIL":
+            header.until = None if value.upper() == "EOF" else value
+            return text[after:]
+        if key == "INCLUDE":
+            _include(value, header, depth)
+        elif key == "END_OF_RECORD_MARKER":
+            header.marker = _marker(header.path, value)
+        elif key == "START_VARIABLE":
+            variable = _Variable(value)
+            header.variables.append(variable)
+        elif key == "START_META":
+            section = value
+        elif key in ("END_VARIABLE", "END_META"):
+            variable, section = None, ""
+        else:
+            _keep(header, variable, section, key, values)
+    return None
+
+
+def _keep(header: _Header, variable: _Variable | None, section: str, key: str, values: list[str]) -> None:
+    """Keep an attribute of a variable, the entries of a section, or what stands outside of both."""
+    if variable is not None:
+        variable.attributes[key] = values
+    elif not section or key == "ENTRY":
+        header.attributes.setdefault(section or key, []).extend(values)
+
+
+def _marker(path: Path, value: str) -> str:
+    if value in {"", "!", "&", ","}:
+        raise FormatError(f"{path}: END_OF_RECORD_MARKER is {value!r}; it may not be that")
+    return value
+
+
+def _include(name: str, header: _Header, depth: int) -> None:
+    """Read the header of another file, which must lie beside this one."""
+    if Path(name).name != name or name in ("", ".", ".."):
+        raise FormatError(f"{header.path}: includes {name!r}; an included file lies in the same folder")
+    if depth >= _DEPTH:
+        raise FormatError(f"{header.path}: files that include each other more than {_DEPTH} deep")
+    beside = header.path.parent / name
+    if not beside.is_file():
+        raise FormatError(f"{header.path}: includes {name}, which is not beside it")
+    _read_header(_text(beside), header, depth + 1)
+
+
+def _width(path: Path, variable: _Variable) -> int:
+    """Return the values of a variable in a record, after a check of its declaration."""
+    try:
+        width = prod(variable.sizes)
+    except ValueError as error:
+        raise FormatError(f"{path}: {variable.name}: SIZES {variable.attributes['SIZES']} ({error})") from error
+    if variable.kind not in _KINDS or not 0 < width <= _WIDEST:
+        raise FormatError(
+            f"{path}: {variable.name}: {width} values of type {variable.kind}; known are {', '.join(_KINDS)}"
+        )
+    return width
+
+
+def _records(body: str, header: _Header, width: int) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the values of whole records as text, and how many records were not."""
+    lines = [line for line in body.splitlines() if not line.lstrip().startswith("!")]
+    if header.until is not None:
+        ends = [number for number, line in enumerate(lines) if line.strip() == header.until]
+        if not ends:
+            raise FormatError(f"{header.path}: cut short: the data have no end, {header.until}")
+        lines = lines[: ends[0]]
+    found = lines if header.marker == "\n" else "\n".join(lines).split(header.marker)
+    kept = [" ".join(one.split()) for one in found if one.strip()]
+    whole = [one for one in kept if one.count(",") == width - 1]
+    if not whole:
+        return pd.DataFrame({column: [] for column in range(width)}, dtype=str), _counted(wrong_length=len(kept))
+    try:
+        table = pd.read_csv(
+            io.StringIO("\n".join(whole)), header=None, dtype=str, skipinitialspace=True, na_filter=False, quotechar='"'
+        )
+    except (ValueError, pd.errors.ParserError) as error:
+        raise FormatError(f"{header.path}: records that cannot be told apart ({error})") from error
+    if table.shape != (len(whole), width):
+        raise FormatError(f"{header.path}: {len(whole)} records of {width} values read as {table.shape}")
+    return table, _counted(wrong_length=len(kept) - len(whole))
+
+
+def _counted(**reasons: int) -> dict[str, int]:
+    return {name.replace("_", " "): count for name, count in reasons.items() if count}
+
+
+def _dataset(header: _Header, varying: list[_Variable], table: pd.DataFrame, rejected: dict[str, int]) -> xr.Dataset:
+    clocks = [variable for variable in varying if variable.kind == "ISO_TIME" and not variable.sizes]
+    if not clocks:
+        raise FormatError(f"{header.path}: no variable of type ISO_TIME that tells the time of a record")
+    columns, first = {}, 0
+    for variable in varying:
+        columns[variable.name] = range(first, first + prod(variable.sizes))
+        first += prod(variable.sizes)
+    times, known = _times(table[columns[clocks[0].name][0]].tolist())
+    arrays, good = {}, known.copy()
+    for variable in (one for one in varying if one is not clocks[0]):
+        block, fine = _values(table[list(columns[variable.name])], variable)
+        arrays[variable.name] = block
+        good &= fine
+    rejected |= _counted(no_time=int((~known).sum()), no_number=int((known & ~good).sum()))
+    found: dict[str, Any] = {}
+    for variable in header.variables:
+        if variable.name in arrays:
+            dims = ("time", *(f"{variable.name}_{n + 1}" for n in range(len(variable.sizes))))
+            found[variable.name] = (dims, arrays[variable.name][good], _attributes(variable))
+        elif "DATA" in variable.attributes:
+            found[variable.name] = _constant(header.path, variable)
+    attributes = {**header.attributes, "epoch": clocks[0].name, "rejected": rejected}
+    return xr.Dataset(found, {"time": ("time", times[good], _attributes(clocks[0]))}, attributes)
+
+
+def _constant(path: Path, variable: _Variable) -> tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]:
+    """Return a variable whose data stand in the header."""
+    values = variable.attributes["DATA"]
+    if _width(path, variable) != len(values):
+        raise FormatError(f"{path}: {variable.name}: {len(values)} values of DATA for SIZES {variable.sizes}")
+    block, fine = _values(pd.DataFrame([values]), variable)
+    if not fine.all():
+        raise FormatError(f"{path}: {variable.name}: DATA that are no numbers: {values[:8]}")
+    dims = tuple(f"{variable.name}_{n + 1}" for n in range(len(variable.sizes)))
+    attributes = {key: value for key, value in _attributes(variable).items() if key != "DATA"}
+    return dims, block[0], attributes
+
+
+def _values(table: pd.DataFrame, variable: _Variable) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the values of a variable, shape (records, ...), and which records have all of them."""
+    shape = (len(table), *variable.sizes)
+    if variable.kind not in _NUMBERS:
+        return table.to_numpy(dtype=object).astype(str).reshape(shape), np.ones(len(table), bool)
+    numbers = table.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
+    fine = np.isfinite(numbers).all(axis=1) if numbers.size else np.ones(len(table), bool)
+    if variable.kind in ("INT", "BYTE"):
+        whole = fine & (np.abs(np.where(np.isfinite(numbers), numbers, 0)) < 2**53).all(axis=1)
+        whole &= (np.mod(np.where(np.isfinite(numbers), numbers, 0), 1) == 0).all(axis=1)
+        return np.where(whole[:, None], numbers, 0).astype(np.int64).reshape(shape), whole
+    fill = pd.to_numeric(variable.one("FILLVAL"), errors="coerce")
+    return np.where(numbers == fill, np.nan, numbers).reshape(shape), fine
+
+
+def _times(texts: list[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return TAI ns of ISO times in UTC, and which of them are times."""
+    if not texts or not all(_PLAIN.fullmatch(text) for text in texts):
+        return _times_one_by_one(texts)
+    try:
+        moments = np.array([text.removesuffix("Z") for text in texts], "datetime64[us]")
+    except ValueError:  # a leap second, or no day of the calendar
+        return _times_one_by_one(texts)
+    if moments.min() < np.datetime64("1972") or moments.max() >= np.datetime64("2255"):
+        return _times_one_by_one(texts)
+    return utc_to_tai(moments.astype("datetime64[ns]").astype(np.int64)), np.ones(len(texts), bool)
+
+
+def _times_one_by_one(texts: list[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    times, known = np.zeros(len(texts), np.int64), np.zeros(len(texts), bool)
+    for number, text in enumerate(texts):
+        try:
+            times[number], known[number] = parse_utc(text), True
+        except IlrsError:
+            continue
+    return times, known
+
+
+def _attributes(variable: _Variable) -> dict[str, Any]:
+    """Return the attributes of a variable: one text or a list of them, and `units` beside CEF's UNITS."""
+    given = {key: values[0] if len(values) == 1 else values for key, values in variable.attributes.items()}
+    return {**given, **({"units": variable.one("UNITS")} if variable.one("UNITS") else {})}

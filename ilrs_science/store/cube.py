@@ -72,7 +72,7 @@ def create(  # noqa: PLR0913, PLR0917 - what a cube is
         group = zarr.open_group(
             url, mode="w", zarr_format=3, use_consolidated=False, attributes={"ilrs_creating": digest(wanted)}
         )
-        _write_coordinates(group, product, place, axis, sites)
+        _write_coordinates(group, product, place, axis, sites, cut)
         leading = (len(sites),) if regular else ()
         for variable in product.stored(place):
             group.create_array(
@@ -199,7 +199,9 @@ def _foreign(url: str) -> str:
     return ""
 
 
-def _write_coordinates(group: zarr.Group, product: Product, place: Place, axis: Axis, sites: Sequence[Site]) -> None:
+def _write_coordinates(  # noqa: PLR0913, PLR0917 - what a cube is
+    group: zarr.Group, product: Product, place: Place, axis: Axis, sites: Sequence[Site], cut: Cut
+) -> None:
     time = {
         "units": "nanoseconds since 1970-01-01T00:00:00",
         "calendar": "proleptic_gregorian",
@@ -211,11 +213,11 @@ def _write_coordinates(group: zarr.Group, product: Product, place: Place, axis: 
     _write(group, "time", ("time",), axis.times(), time)
     if isinstance(axis, RegularAxis):
         _write(group, "site", ("site",), [site.name for site in sites], {"long_name": "place that observes"})
-        _write_places(group, "site", sites)
+        _write_places(group, "site", sites, 1)
     else:
         by_name = {site.name: site for site in sites}
-        _write(group, "site", ("time",), list(axis.sites), {"long_name": "place that observes"})
-        _write_places(group, "time", [by_name[name] for name in axis.sites])
+        _write(group, "site", ("time",), list(axis.sites), {"long_name": "place that observes"}, cut.chunk)
+        _write_places(group, "time", [by_name[name] for name in axis.sites], cut.chunk)
     for name, values in product.coordinates.items():
         if not isinstance(values, int):
             _write(group, name, (name,), values, product.coordinate_attributes[name])
@@ -225,7 +227,7 @@ def _write_coordinates(group: zarr.Group, product: Product, place: Place, axis: 
     )
 
 
-def _write_places(group: zarr.Group, dimension: str, sites: Sequence[Site]) -> None:
+def _write_places(group: zarr.Group, dimension: str, sites: Sequence[Site], chunk: int) -> None:
     frames = sorted({site.frame for site in sites})
     # `degree`, not CF's degrees_east: astropy knows only the one, and the standard name says the direction.
     for name, standard_name, units, about in (
@@ -238,16 +240,25 @@ def _write_places(group: zarr.Group, dimension: str, sites: Sequence[Site]) -> N
         attributes = {"units": units, "long_name": about, "frame": ", ".join(frames)}
         if standard_name:
             attributes["standard_name"] = standard_name
-        _write(group, name, (dimension,), numbers, attributes)
+        _write(group, name, (dimension,), numbers, attributes, chunk)
 
 
-def _write(group: zarr.Group, name: str, dims: tuple[str, ...], values: Any, attributes: dict[str, Any]) -> None:
+def _write(  # noqa: PLR0913, PLR0917 - what an array is
+    group: zarr.Group,
+    name: str,
+    dims: tuple[str, ...],
+    values: Any,
+    attributes: dict[str, Any],
+    chunk: int = _TIME_CHUNK,
+) -> None:
+    """Write a coordinate as one file; a chunk that is the data's keeps the chunks of the whole cube consistent."""
     is_text = isinstance(values, list) and bool(values) and isinstance(values[0], str)
     array: NDArray[Any] = np.array(values, dtype=object) if is_text else np.asarray(values)
     stored = group.create_array(
         name,
         shape=array.shape,
-        chunks=(max(1, min(len(array), _TIME_CHUNK)),),
+        chunks=(max(1, min(len(array), chunk)),),
+        shards=(-(-len(array) // chunk) * chunk,) if chunk < min(len(array), _TIME_CHUNK) else None,
         dtype=str if is_text else array.dtype,
         dimension_names=dims,
         attributes=attributes,

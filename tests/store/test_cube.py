@@ -14,7 +14,7 @@ from ilrs_toys import raw
 from ilrs_toys.campaign import SECOND, START, Campaign, shard_files, values
 
 import ilrs_science as ilrs
-from ilrs_science import Product, RegularAxis, Site, Variable
+from ilrs_science import ExposureAxis, Product, RegularAxis, Site, Variable
 from ilrs_science.errors import CubeError
 from ilrs_science.store import cube, records
 from ilrs_science.store.encoding import Cut, cut
@@ -83,6 +83,21 @@ def test_a_cube_before_its_first_part_reads_as_missing_everywhere(tmp_path: Path
     assert np.isnan(ds.n).all()
     assert (ds.quality == 1).all()
     assert not [name for name in shard_files(tmp_path / "c") if name.startswith(("v/c", "n/c", "quality/c"))]
+
+
+@pytest.mark.parametrize("exposures", [False, True])
+def test_data_and_coordinates_have_chunks_that_fit_together(tmp_path: Path, exposures: bool) -> None:
+    product = Product(Variable("v", ("time", "x"), "f4", "m"), x=3, exposures=exposures)
+    axis = (
+        ExposureAxis(tuple(range(START, START + 5)), ("a", "b", "a", "b", "a"))
+        if exposures
+        else RegularAxis(START, SECOND, 10)
+    )
+    cube.create(str(tmp_path / "c"), product, "slot", axis, (Site("a", lon=5.0), Site("b")), Cut(2, 4), {})
+    opened = ilrs.open_cube(str(tmp_path / "c"))
+    assert opened.chunksizes["time"][0] == 2
+    assert opened.map_blocks(lambda block: block).compute().identical(opened.compute())
+    assert sorted(opened.lon.values[:2].tolist(), key=str) == [5.0, pytest.approx(np.nan, nan_ok=True)]
 
 
 def test_provenance_says_what_it_takes_to_make_the_cube_again(made: Path) -> None:

@@ -25,7 +25,7 @@ from ilrs_science.errors import IlrsError
 from ilrs_science.geometry import series
 from ilrs_science.geometry.chebyshev import Floats
 from ilrs_science.geometry.rotations import about_axis
-from ilrs_science.geometry.time import DAY, Nanoseconds
+from ilrs_science.geometry.time import Nanoseconds, to_jd
 
 BODIES = {
     "sun": (10,),
@@ -92,7 +92,7 @@ class Ephemeris:
         if body not in BODIES:
             raise IlrsError(f"unknown body {body!r}; known are {', '.join(BODIES)}")
         source = _positions(self.spk, body) if self.spk else lambda jd, day: series.state(body, jd, day)
-        result = _by_blocks(source, tdb, 6, self.spk)
+        result = _by_blocks(lambda jd, day: np.concatenate(source(jd, day)), tdb, 6, self.spk)
         return result[..., :3], result[..., 3:]
 
     def position(self, body: str, tdb: Nanoseconds) -> Floats:
@@ -161,18 +161,16 @@ def _packaged(package: str, file: str) -> str:
 
 
 def _by_blocks(compute: Callable[[Any, Any], Any], tdb: Nanoseconds, width: int, path: str) -> Floats:
-    """Evaluate a kernel over blocks of epochs; rows of the result come last."""
+    """Evaluate a kernel, which gives (width, n) for n epochs, over blocks of them; return (..., width)."""
     flat = tdb.reshape(-1)
     result = np.empty((flat.size, width))
     for start in range(0, flat.size, _BLOCK):
         ns = flat[start : start + _BLOCK]
-        days = ns // DAY
         try:
-            values = compute(days + 2440587.5, (ns - days * DAY) / DAY)
+            result[start : start + _BLOCK] = compute(*to_jd(ns)).T
         except ValueError as error:
             outside = f"{np.datetime64(int(ns.min()), 'ns')} to {np.datetime64(int(ns.max()), 'ns')} TDB"
             raise IlrsError(f"times from {outside} are not in {Path(path).name or 'the series'}: {error}") from error
-        result[start : start + _BLOCK] = np.concatenate([np.atleast_2d(v) for v in values]).T if width > 3 else values.T  # noqa: PLR2004
     return result.reshape(*tdb.shape, width)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ilrs_science.geometry.ephemeris import Ephemeris
 from ilrs_science.geometry.moments import Moments
 from ilrs_science.geometry.time import Nanoseconds
+from ilrs_science.model.site import Site
 
 TIME = {"standard_name": "time", "long_name": "time (time_scale: TAI)", "time_scale": "TAI"}
 
@@ -47,6 +48,20 @@ def dataset(
     arrays = {name: (dims, values, dict(attrs)) for name, (values, attrs) in variables.items()}
     about = {**attributes, "ephemeris": ephemeris.name, "accuracy": ephemeris.accuracy}
     return xr.Dataset(arrays, coordinates, about)
+
+
+def array(  # noqa: PLR0913, PLR0917 - what is labelled, and with what
+    name: str,
+    values: NDArray[Any],
+    attributes: Mapping[str, str],
+    time: Moments,
+    moments: Nanoseconds,
+    site: Site,
+    ephemeris: Ephemeris,
+) -> xr.DataArray:
+    """Return one quantity at a site, with its attributes and those of `dataset`."""
+    found = dataset({name: (values, attributes)}, time, moments, {"site": site.name}, ephemeris)
+    return found[name].assign_attrs(found.attrs)
 
 
 def degrees(about: str, standard_name: str = "") -> dict[str, str]:

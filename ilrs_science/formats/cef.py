@@ -17,11 +17,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science.errors import FormatError, IlrsError
+from ilrs_science.formats.format import Format, granule
 from ilrs_science.geometry.time import parse_utc, utc_to_tai
+from ilrs_science.model.granule import Granule
 
 _GZIP = b"\x1f\x8b"
 _INFLATION = 200
 """No table of numbers shrinks to less than a two-hundredth."""
+_SITES = {f"Cluster-{number}": f"C{number}" for number in range(1, 5)}
+"""What the Cluster archive calls a spacecraft, and the catalogue of sites."""
 _DEPTH = 8
 _WIDEST = 2**20
 """Values of a record."""
@@ -94,6 +98,38 @@ def read_cef(path: Path) -> xr.Dataset:
     varying = [variable for variable in header.variables if "DATA" not in variable.attributes]
     records, rejected = _records(body, header, sum(_width(path, v) for v in varying))
     return _dataset(header, varying, records, rejected)
+
+
+def index_cef(path: Path) -> list[Granule]:
+    """Return what a CEF-2 file holds; its records are read, as it says nowhere how many there are.
+
+    Raises
+    ------
+    FormatError
+        The file is no CEF-2, is damaged, or has no record.
+    """
+    ds = read_cef(path)
+    times = ds["time"].to_numpy()
+    if not times.size:
+        raise FormatError(f"{path}: no record ({ds.attrs['rejected'] or 'none in the file'})")
+    said = {key: str(ds.attrs.get(key, [""])[0]) for key in ("OBSERVATORY", "EXPERIMENT", "INSTRUMENT_NAME")}
+    return [
+        granule(
+            path,
+            "cef",
+            count=times.size + sum(ds.attrs["rejected"].values()),
+            span=(int(times.min()), int(times.max())),
+            instrument=said["EXPERIMENT"] or said["INSTRUMENT_NAME"],
+            site=_SITES.get(said["OBSERVATORY"], said["OBSERVATORY"]),
+        )
+    ]
+
+
+def _recognises(head: bytes, _path: Path) -> bool:
+    return b"FILE_FORMAT_VERSION" in head and b"CEF-2" in head.upper()
+
+
+FORMAT = Format("cef", "Cluster Exchange Format 2", "own", _recognises, read_cef, index_cef)
 
 
 def _text(path: Path) -> str:

@@ -28,7 +28,7 @@ class Granule:
     site: str = ""
     """Name of the site that observed it."""
     start: int = 0
-    """Time of the first sample."""
+    """Time of the first sample; 0, and `stop` too, where the file tells no time."""
     stop: int = 0
     """A time after the last sample."""
     count: int = 0
@@ -41,6 +41,8 @@ class Granule:
     """Native level code, as the partner writes it (0B, 01, L0, EDR ...)."""
     times: tuple[int, ...] = ()
     """Instants of its exposures; empty for regularly sampled instruments."""
+    format: str = ""
+    """Name of its raw format, where a reader of `ilrs_science.formats` recognised it."""
 
     def read_bytes(self) -> bytes:
         """Return the whole file.

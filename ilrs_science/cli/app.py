@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +16,7 @@ from ilrs_science.engine.run import ExecutorName
 from ilrs_science.engine.run import run as run_plan
 from ilrs_science.engine.status import status as cube_status
 from ilrs_science.errors import IlrsError
+from ilrs_science.geometry.time import parse_utc
 from ilrs_science.pipeline import Pipeline, json_schema, load_pipeline
 from ilrs_science.store.cube import open_attributes, open_cube
 
@@ -86,22 +86,35 @@ def instruments(
 
 @app.command()
 @guarded
-def inventory(
+def inventory(  # noqa: PLR0913 - the options of the command
     paths: Annotated[list[str], typer.Argument(help="Files, folders, globs or URLs; {site} names the site.")],
     *,
     instrument: Annotated[list[str] | None, typer.Option("--instrument", "-i", help="Consider only these.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the inventory to this file, JSON.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write to this file: .parquet, which also remembers unchanged files, or .json."
+        ),
     ] = None,
+    site: Annotated[str | None, typer.Option(help="Only granules of this site.")] = None,
+    raw_format: Annotated[str | None, typer.Option("--format", help="Only granules of this raw format.")] = None,
+    start: Annotated[str | None, typer.Option(help="Only granules after this time, UTC: 1976-01-15T00:00:00.")] = None,
+    stop: Annotated[str | None, typer.Option(help="Only granules before this time, UTC.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Index raw files into granules; files that are none are listed with the reason."""
     if output is not None and not output.absolute().parent.is_dir():
         raise UsageError(f"no folder {output.absolute().parent} to write the inventory to")
+    known = None
+    if output is not None and output.suffix == ".parquet" and output.exists():
+        known = catalog.Inventory.from_file(str(output))
+    span = [None if moment is None else parse_utc(moment) for moment in (start, stop)]
     with Progress("indexing", "files", quiet=as_json) as progress:
-        found = catalog.inventory(paths, instruments=instrument, progress=progress.files)
+        found = catalog.inventory(paths, instruments=instrument, known=known, progress=progress.files)
+    if (site, raw_format, start, stop) != (None, None, None, None):
+        found = found.select(site=site, format=raw_format, start=span[0], stop=span[1])
     if output is not None:
-        output.write_text(json.dumps(found.as_json(), indent=1))
+        found.save(output)
     print_json(found.as_json()) if as_json else show.inventory(found, output)
     raise typer.Exit(3 if found.rejected else 0)
 

@@ -16,6 +16,7 @@ from ilrs_science.engine.plan import Plan
 from ilrs_science.engine.run import Report
 from ilrs_science.engine.status import Status
 from ilrs_science.geometry.time import isot
+from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.step import step_parameters
 
@@ -78,13 +79,16 @@ def instrument(described: Mapping[str, Any]) -> None:
 
 def inventory(found: Inventory, written: Path | None) -> None:
     """Print granules by instrument and site, and every file that is none."""
-    table = _table("instrument", "site", "granules", "samples", "from", "to", "bytes")
-    groups = sorted({(granule.instrument, granule.site) for granule in found.granules})
-    for name, site in groups:
-        own = [g for g in found.granules if (g.instrument, g.site) == (name, site)]
-        first, last = (isot(t)[:19] + "Z" for t in (min(g.start for g in own), max(g.stop for g in own) - 1))
-        count, size = sum(g.count for g in own), sum(g.size for g in own)
-        _row(table, name, site, str(len(own)), f"{count:,}", first, last, f"{size:,}")
+    table = _table("instrument", "site", "format", "granules", "samples", "from", "to", "bytes")
+    groups: dict[tuple[str, str, str], list[Granule]] = {}
+    for granule in found.granules:
+        groups.setdefault((granule.instrument, granule.site, granule.format), []).append(granule)
+    for (name, site, kind), own in sorted(groups.items()):
+        timed = [one for one in own if one.stop]
+        span = (min(one.start for one in timed), max(one.stop for one in timed) - 1) if timed else ()
+        first, last = (isot(time)[:19] + "Z" for time in span) if span else ("no time", "")
+        count, size = sum(one.count for one in own), sum(one.size for one in own)
+        _row(table, name or "unknown", site or "unknown", kind, str(len(own)), f"{count:,}", first, last, f"{size:,}")
     CONSOLE.print(table)
     for rejection in found.rejected:
         CONSOLE.print(f"[yellow]not taken[/] {escape(rejection.url)}: {escape(rejection.reason)}", highlight=False)

@@ -1,1 +1,139 @@
-"""Raw formats, one a file: from bytes to arrays, without knowing any instrument."""
+"""Raw formats: one a file, each a pure function from a path, a URL or bytes to an `xarray.Dataset`.
+
+`read` and `index` recognise the format; `read_<format>` reads one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from ilrs_science.errors import FormatError
+from ilrs_science.formats import cef
+from ilrs_science.formats.cef import read_cef
+from ilrs_science.formats.format import HEAD, Format
+from ilrs_science.formats.opening import Source, beside, fetched, is_zip, members, name_of, named_as, opened, unpacked
+from ilrs_science.model.granule import Granule
+
+__all__ = ["FORMATS", "Format", "index", "index_copy", "read", "read_cef", "recognise"]
+
+FORMATS: dict[str, Format] = {one.FORMAT.name: one.FORMAT for one in (cef,)}
+"""Every raw format by its name."""
+
+
+def read(path: Source, *, format: str | None = None, sha256: str = "", **options: Any) -> xr.Dataset | xr.DataTree:  # noqa: A002 - the word for it
+    """Read a raw file of any format.
+
+    Parameters
+    ----------
+    path
+        A path, an fsspec URL such as `s3://bucket/key`, `https://host/file` or `zip://member::archive.zip`, bytes, or
+        an open binary file; gzip is unpacked. A detached label is looked for beside the file.
+    format
+        Name of the format, one of `FORMATS`; by default it is recognised by the file's content.
+    sha256
+        Digest that the file must have.
+    **options
+        Those of `read_<format>`.
+
+    Returns
+    -------
+    What the file holds, under its own names, with `units` as astropy reads them, times as a coordinate `time` of int64
+    TAI nanoseconds, and rejected records counted by reason in the attribute `rejected`. A tree where the file holds
+    several groups.
+
+    Raises
+    ------
+    FormatError
+        No reader, or more than one, takes the file; it is damaged; it has another digest; there is no such format.
+    OSError
+        It is not there, or cannot be fetched.
+    """
+    if format is not None and format not in FORMATS:
+        raise FormatError(f"no format {format!r}; there are {', '.join(FORMATS)}")
+    with opened(path, sha256=sha256) as local:
+        found = FORMATS[format] if format else named_as(path, local, lambda: recognise(local))
+        data = named_as(path, local, lambda: found.read(local, **options))
+    for one in data.subtree if isinstance(data, xr.DataTree) else [data]:
+        one.encoding["source"] = name_of(path)
+    return data
+
+
+def index(path: Source) -> list[Granule]:
+    """Return what is in a raw file, mostly without reading its samples.
+
+    Parameters
+    ----------
+    path
+        As in `read`; of a zip archive, every file in it.
+
+    Returns
+    -------
+    A granule for each instrument and site in the file: `format`, `instrument` and `site` as the file says, `start` and
+    `stop` in TAI nanoseconds, half-open, both 0 where it tells no time, and `count` of samples. What a label describes
+    has the URL of the data.
+
+    Raises
+    ------
+    FormatError
+        No reader, or more than one, takes the file, or it is damaged.
+    OSError
+        It is not there, or cannot be fetched.
+    """
+    with fetched(path) as copy:
+        return index_copy(copy, name_of(path))
+
+
+def index_copy(copy: Path, url: str) -> list[Granule]:
+    """Return what is in a raw file, of which there is a local copy with the same bytes; else as `index`."""
+    if is_zip(url):
+        return _index_archive(url)
+    with unpacked(copy, url) as local:
+        found = named_as(url, local, lambda: recognise(local).index(local))
+        return [_named(granule, local, copy, url) for granule in found]
+
+
+def recognise(path: Path) -> Format:
+    """Return the format of a local, uncompressed file.
+
+    Raises
+    ------
+    FormatError
+        No format recognises it, or more than one; lists what was tried, or the rivals.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    claims = [one for one in FORMATS.values() if one.recognises(head, path)]
+    refined = {one.refines for one in claims}
+    claims = [one for one in claims if one.name not in refined]
+    if len(claims) > 1:
+        raise FormatError(f"{path}: ambiguous: the readers {' and '.join(one.name for one in claims)} both claim it")
+    if not claims:
+        what = f"begins with {head[:16]!r}" if head else "is empty"
+        raise FormatError(f"{path}: no reader recognises it, it {what}; there are {', '.join(FORMATS)}")
+    return claims[0]
+
+
+def _index_archive(name: str) -> list[Granule]:
+    """Index every file of an archive that a reader takes; if none does, the reasons are the error."""
+    found: list[Granule] = []
+    reasons = []
+    for member in members(name):
+        try:
+            found += index(member)
+        except FormatError as error:
+            reasons.append(str(error))
+    if not found:
+        raise FormatError(f"{name}: no file in it is taken: {'; '.join(reasons[:8]) or 'it is empty'}")
+    return list(dict.fromkeys(found))
+
+
+def _named(granule: Granule, local: Path, copy: Path, url: str) -> Granule:
+    """Name a granule by where its file came from: the file itself, or the data beside its label."""
+    inside = Path(granule.url)
+    if inside.name == local.name:
+        return replace(granule, url=url, size=copy.stat().st_size)
+    return replace(granule, url=beside(url, inside.name), size=inside.stat().st_size)

@@ -1,10 +1,9 @@
-"""Cluster Exchange Format 2 (CEF-2, DS-QMW-TN-0010): the text tables of the Cluster archive, plain or gzipped."""
+"""Cluster Exchange Format 2 (CEF-2, DS-QMW-TN-0010): the text tables of the Cluster archive."""
 
 from __future__ import annotations
 
 import io
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
@@ -17,13 +16,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science.errors import FormatError, IlrsError
-from ilrs_science.formats.format import Format, granule
+from ilrs_science.formats.format import Format, granule, unit_attributes
+from ilrs_science.formats.opening import opens
+from ilrs_science.geometry.labels import TIME
 from ilrs_science.geometry.time import parse_utc, utc_to_tai
 from ilrs_science.model.granule import Granule
 
-_GZIP = b"\x1f\x8b"
-_INFLATION = 200
-"""No table of numbers shrinks to less than a two-hundredth."""
 _SITES = {f"Cluster-{number}": f"C{number}" for number in range(1, 5)}
 """What the Cluster archive calls a spacecraft, and the catalogue of sites."""
 _DEPTH = 8
@@ -65,13 +63,14 @@ class _Header:
     until: str | None = None
 
 
+@opens
 def read_cef(path: Path) -> xr.Dataset:
     """Return the variables of a CEF-2 file along its time.
 
     Parameters
     ----------
     path
-        The file, plain or gzipped. Files that it includes lie in its own folder.
+        The file. Files that it includes lie in its own folder.
 
     Returns
     -------
@@ -88,7 +87,7 @@ def read_cef(path: Path) -> xr.Dataset:
     OSError
         There is no such file, or it cannot be read.
     """
-    text = _text(path)
+    text = path.read_text("latin-1")
     header = _Header(path)
     body = _read_header(text, header, depth=0)
     if body is None:
@@ -130,20 +129,6 @@ def _recognises(head: bytes, _path: Path) -> bool:
 
 
 FORMAT = Format("cef", "Cluster Exchange Format 2", "own", _recognises, read_cef, index_cef)
-
-
-def _text(path: Path) -> str:
-    raw = path.read_bytes()
-    if raw.startswith(_GZIP):
-        limit = _INFLATION * len(raw)
-        unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        try:
-            raw = unpack.decompress(raw, limit)
-        except zlib.error as error:
-            raise FormatError(f"{path}: damaged gzip ({error})") from error
-        if not unpack.eof:
-            raise FormatError(f"{path}: gzip that is cut short, or holds more than {limit} bytes")
-    return raw.decode("latin-1")
 
 
 def _statements(text: str) -> Iterator[tuple[str, list[str], int]]:
@@ -214,7 +199,7 @@ def _include(name: str, header: _Header, depth: int) -> None:
     beside = header.path.parent / name
     if not beside.is_file():
         raise FormatError(f"{header.path}: includes {name}, which is not beside it")
-    _read_header(_text(beside), header, depth + 1)
+    _read_header(beside.read_text("latin-1"), header, depth + 1)
 
 
 def _width(path: Path, variable: _Variable) -> int:
@@ -281,7 +266,7 @@ def _dataset(header: _Header, varying: list[_Variable], table: pd.DataFrame, rej
         elif "DATA" in variable.attributes:
             found[variable.name] = _constant(header.path, variable)
     attributes = {**header.attributes, "epoch": clocks[0].name, "rejected": rejected}
-    return xr.Dataset(found, {"time": ("time", times[good], _attributes(clocks[0]))}, attributes)
+    return xr.Dataset(found, {"time": ("time", times[good], {**_attributes(clocks[0]), **TIME})}, attributes)
 
 
 def _constant(path: Path, variable: _Variable) -> tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]:
@@ -338,4 +323,4 @@ def _times_one_by_one(texts: list[str]) -> tuple[NDArray[np.int64], NDArray[np.b
 def _attributes(variable: _Variable) -> dict[str, Any]:
     """Return the attributes of a variable: one text or a list of them, and `units` beside CEF's UNITS."""
     given = {key: values[0] if len(values) == 1 else values for key, values in variable.attributes.items()}
-    return {**given, **({"units": variable.one("UNITS")} if variable.one("UNITS") else {})}
+    return {**given, **unit_attributes(variable.one("UNITS"))}

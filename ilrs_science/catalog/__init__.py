@@ -1,0 +1,18 @@
+"""What there is: sites, and raw files indexed into granules."""
+
+from ilrs_science.catalog.indexing import index_granule, rejected_counts, sample_times
+from ilrs_science.catalog.inventory import inventory
+from ilrs_science.catalog.sites import SiteEntry, data_folder, sites
+from ilrs_science.catalog.table import Inventory, Rejection
+
+__all__ = [
+    "Inventory",
+    "Rejection",
+    "SiteEntry",
+    "data_folder",
+    "index_granule",
+    "inventory",
+    "rejected_counts",
+    "sample_times",
+    "sites",
+]

@@ -1,0 +1,163 @@
+"""What is in a raw file: by the instrument that takes it, or else by its format."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ilrs_science import formats
+from ilrs_science.catalog.files import claims
+from ilrs_science.errors import FormatError, IlrsError
+from ilrs_science.formats.opening import fetched
+from ilrs_science.model.granule import Granule
+from ilrs_science.model.instrument import Instrument
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What was found in a file: granules, or the reason why there are none."""
+
+    url: str
+    granules: tuple[Granule, ...] = ()
+    reason: str = ""
+
+
+def index_file(url: str, site: str, candidates: Sequence[Instrument], *, by_format: bool) -> Indexed:
+    """Return what is in a file; whatever a reader raises becomes the file's named reason.
+
+    Parameters
+    ----------
+    url
+        Where it is.
+    site
+        The site that its path names, or an empty text.
+    candidates
+        The instruments to consider.
+    by_format
+        Whether a file that no instrument takes by its name is a granule by its format.
+    """
+    matching = [one for one in candidates if claims(one, url)]
+    unnamed = "no instrument takes files of this name: " + ", ".join(f"{one.name} {one.files}" for one in candidates)
+    if not matching and not by_format:
+        return Indexed(url, reason=unnamed)
+    try:
+        with fetched(url) as local:
+            size, digest = local.stat().st_size, _digest(local)
+            if not size:
+                return Indexed(url, reason="empty file")
+            if not matching:
+                found = _by_format(url, site, local, size, digest)
+                return found if found.granules else replace(found, reason=f"{found.reason}; {unnamed}")
+    except OSError as error:
+        return Indexed(url, reason=f"unreadable: {error}")
+    return _by_instrument(Granule(url, site=site, size=size, sha256=digest), matching)
+
+
+def index_granule(instrument: Instrument, bare: Granule) -> list[Granule]:
+    """Return what a file holds for an instrument, by its own `index` or by reading it once.
+
+    Raises
+    ------
+    FormatError
+        It yields no sample, no site, or an impossible span.
+    """
+    found = list(instrument.index(bare)) if instrument.index else [_index_by_reading(instrument, bare)]
+    if not found:
+        raise FormatError("yields no sample")
+    for granule in found:
+        if granule.count <= 0:
+            raise FormatError("yields no sample")
+        if granule.stop <= granule.start:
+            raise FormatError(f"its span is empty: {granule.start} to {granule.stop}")
+        if not granule.site:
+            raise FormatError("no site: neither the file nor its path says one; put {site} into the path of raw")
+    sites = [granule.site for granule in found]
+    if len(set(sites)) < len(sites):
+        raise FormatError(f"index gave a site more than once: {', '.join(sites)}; it gives one granule a site")
+    return found
+
+
+def rejected_counts(ds: xr.Dataset) -> dict[str, int]:
+    """Return the samples that `read` rejected, by reason."""
+    return {str(reason): int(count) for reason, count in dict(ds.attrs.get("rejected", {})).items()}
+
+
+def sample_times(ds: xr.Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the times of samples as native int64 TAI ns.
+
+    Raises
+    ------
+    FormatError
+        There is no `time` coordinate of integers along `time`.
+    """
+    if "time" not in ds.coords or ds["time"].dims != ("time",) or ds["time"].dtype.kind not in "iu":
+        found = (
+            f"{ds['time'].dtype} along {ds['time'].dims}" if "time" in ds.coords else f"coordinates {list(ds.coords)}"
+        )
+        raise FormatError(f"read must give a coordinate time of int64 TAI nanoseconds along time; found {found}")
+    return np.asarray(ds["time"].values, np.int64)
+
+
+def _index_by_reading(instrument: Instrument, bare: Granule) -> Granule:
+    ds = instrument.read(bare)
+    times = sample_times(ds)
+    if not times.size:
+        reasons = "; ".join(f"{count} rejected: {reason}" for reason, count in rejected_counts(ds).items())
+        raise FormatError("yields no sample" + (f" ({reasons})" if reasons else ""))
+    said = str(ds.attrs.get("site", ""))
+    if said and bare.site and said != bare.site:
+        raise FormatError(f"the file says site {said!r}, its path says {bare.site!r}")
+    return replace(
+        bare,
+        site=said or bare.site,
+        start=int(times.min()),
+        stop=int(times.max()) + 1,
+        count=times.size + sum(rejected_counts(ds).values()),
+        times=tuple(map(int, np.unique(times))) if instrument.product.exposures else (),
+    )
+
+
+def _by_instrument(bare: Granule, matching: Iterable[Instrument]) -> Indexed:
+    taken: dict[str, list[Granule]] = {}
+    reasons = []
+    for instrument in matching:
+        try:
+            granules = index_granule(instrument, replace(bare, instrument=instrument.name))
+            # Small instruments that share a reader share the file; two readers that both claim it are a tie.
+            taken.setdefault(instrument.read.__module__, []).extend(granules)
+        except Exception as error:  # noqa: BLE001 - whatever a reader raises becomes the file's named reason
+            reasons.append(f"{instrument.name}: {error if isinstance(error, IlrsError) else repr(error)}")
+    if len(taken) > 1:
+        names = " and ".join(sorted({g.instrument for granules in taken.values() for g in granules}))
+        return Indexed(bare.url, reason=f"ambiguous: {names} both claim it; name the instrument")
+    if not taken:
+        return Indexed(bare.url, reason="; ".join(reasons))
+    return Indexed(bare.url, tuple(next(iter(taken.values()))))
+
+
+def _by_format(url: str, site: str, local: Path, size: int, digest: str) -> Indexed:
+    try:
+        found = formats.index_copy(local, url)
+    except Exception as error:  # noqa: BLE001 - as above
+        said = str(error) if isinstance(error, IlrsError) else repr(error)
+        return Indexed(url, reason=said.removeprefix(f"{url}: "))
+    return Indexed(url, tuple(_completed(granule, url, site, size, digest) for granule in found))
+
+
+def _completed(granule: Granule, url: str, site: str, size: int, digest: str) -> Granule:
+    """Add what a format cannot know: the site that the path names, the size and the digest."""
+    if granule.url != url:
+        with fetched(granule.url) as local:
+            size, digest = local.stat().st_size, _digest(local)
+    return replace(granule, site=site or granule.site, size=size, sha256=digest)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,176 @@
+"""Raw files indexed into granules, in parallel, and only those that changed."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from itertools import batched
+from os import cpu_count
+
+from ilrs_science import registry
+from ilrs_science.catalog.files import claims, expand, site_in_path, states
+from ilrs_science.catalog.indexing import Indexed, index_file
+from ilrs_science.catalog.table import Inventory, Rejection, file_of, names_inventory
+from ilrs_science.errors import PluginError
+from ilrs_science.model.granule import Granule
+from ilrs_science.model.instrument import Instrument
+
+_BATCH = 64
+"""Files that a worker takes at once."""
+_PROCESSES_FROM = 1000
+"""Files from which on processes are worth their start; threads share one interpreter."""
+_AHEAD = 4
+"""Batches that wait for each worker."""
+
+
+def inventory(
+    patterns: str | Sequence[str],
+    *,
+    instruments: str | Sequence[str] | None = None,
+    known: Inventory | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+) -> Inventory:
+    """Index raw files.
+
+    Parameters
+    ----------
+    patterns
+        Files, folders (searched through), globs and fsspec URLs; `{site}` stands for one path component or a part of
+        it, which then names the site. An inventory file, `.json` or `.parquet`, stands for what it lists.
+    instruments
+        Names of the instruments to consider; by default all that are installed and work, and for files that none of
+        them takes by name, every raw format.
+    known
+        An earlier inventory; files that did not change since are not opened again.
+    progress
+        Called with files done and files in all.
+    workers
+        Threads that index, or processes if there are many files; by default one for each processor, at least four
+        threads.
+    """
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    instruments = [instruments] if isinstance(instruments, str) else instruments
+    candidates = [registry.instrument(name) for name in instruments] if instruments else _working_instruments()
+    listed = [Inventory.from_file(pattern) for pattern in patterns if names_inventory(pattern)]
+    sites: dict[str, str] = {}
+    bytes_of: dict[str, str] = {}
+    for pattern in (one for one in patterns if not names_inventory(one)):
+        for url, state in expand(pattern, candidates).items():
+            sites[url], bytes_of[url] = site_in_path(url, pattern), state
+    state_of = {url: f"{state} {sites[url]}" for url, state in states(bytes_of).items() if bytes_of[url]}
+    readers = _readers(candidates, by_format=instruments is None)
+    same = _unchanged(known, state_of, readers)
+    work = {url: site for url, site in sites.items() if url not in same}
+    results = list(same.values())
+    names = [one.name for one in candidates]
+    for result in _index(work, names, instruments is None, workers):
+        results.append(result)
+        if progress is not None:
+            progress(len(results), len(sites))
+    found = _settled(results, state_of, readers)
+    # What an inventory of many instruments could not take matters only where its name says that it is ours.
+    granules = [g for one in listed for g in one.granules if instruments is None or g.instrument in instruments]
+    rejected = [r for one in listed for r in one.rejected if any(claims(i, r.url) for i in candidates)]
+    return _ordered([*found.granules, *granules], [*found.rejected, *rejected], state_of, readers)
+
+
+def _working_instruments() -> list[Instrument]:
+    found = []
+    for plugin in registry.plugins("instruments"):
+        try:
+            found.append(registry.instrument(plugin.name))
+        except PluginError:
+            continue  # `ilrs instruments` shows the reason; a broken plugin breaks nobody else
+    return found
+
+
+def _readers(candidates: Sequence[Instrument], *, by_format: bool) -> str:
+    """Return what an index depends on besides the files: who reads them."""
+    from ilrs_science import __version__  # noqa: PLC0415 - the package imports this module
+
+    versions = {plugin.name: f"{plugin.distribution} {plugin.version}" for plugin in registry.plugins("instruments")}
+    return "; ".join(
+        [f"ilrs-science {__version__}{' formats' if by_format else ''}"]
+        + [f"{one.name} {one.files} {versions.get(one.name, '')}" for one in candidates]
+    )
+
+
+def _unchanged(known: Inventory | None, state_of: Mapping[str, str], readers: str) -> dict[str, Indexed]:
+    """Return what is known of the files that are as they were."""
+    if known is None or known.readers != readers:
+        return {}
+    same = {url for url, state in known.states.items() if state and state_of.get(url) == state}
+    granules: dict[str, list[Granule]] = {}
+    for one in known.granules:
+        granules.setdefault(file_of(one.url), []).append(one)
+    found = {url: Indexed(url, tuple(granules[url])) for url in same & granules.keys()}
+    return found | {one.url: Indexed(one.url, reason=one.reason) for one in known.rejected if one.url in same}
+
+
+def _index(work: Mapping[str, str], names: list[str], by_format: bool, workers: int | None) -> Iterator[Indexed]:
+    """Index files, with a bounded number of them under way."""
+    many = len(work) >= _PROCESSES_FROM and "forkserver" in multiprocessing.get_all_start_methods()
+    count = workers or max(cpu_count() or 1, 1 if many else 4)
+    with _processes(count) if many else ThreadPoolExecutor(count) as pool:
+        yield from _windowed(pool, batched(work.items(), _BATCH if many else 1), names, by_format, _AHEAD * count)
+
+
+def _windowed(
+    pool: Executor, batches: Iterator[tuple[tuple[str, str], ...]], names: list[str], by_format: bool, ahead: int
+) -> Iterator[Indexed]:
+    waiting: deque[Future[list[Indexed]]] = deque()
+    try:
+        for batch in batches:
+            waiting.append(pool.submit(_index_batch, batch, names, by_format))
+            if len(waiting) > ahead:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    finally:
+        for one in waiting:
+            one.cancel()
+
+
+def _processes(count: int) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ilrs_science"])
+    return ProcessPoolExecutor(count, mp_context=context, initializer=_ignore_interrupts)
+
+
+def _ignore_interrupts() -> None:
+    import signal  # noqa: PLC0415 - only processes need it
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops them
+
+
+def _index_batch(batch: Sequence[tuple[str, str]], names: list[str], by_format: bool) -> list[Indexed]:
+    candidates = [registry.instrument(name) for name in names]
+    return [index_file(url, site, candidates, by_format=by_format) for url, site in batch]
+
+
+def _settled(results: Sequence[Indexed], state_of: Mapping[str, str], readers: str) -> Inventory:
+    """Give every granule to its own file; a label that told of others is no granule, but no fault either."""
+    own = {granule.url: one.url for one in results for granule in one.granules if file_of(granule.url) == one.url}
+    granules: list[Granule] = []
+    reasons = {one.url: one.reason for one in results if one.reason}
+    for one in results:
+        described = [granule for granule in one.granules if file_of(granule.url) != one.url]
+        granules += [granule for granule in one.granules if file_of(granule.url) == one.url]
+        granules += [granule for granule in described if granule.url not in own]
+        if described:
+            names = ", ".join(sorted({granule.url.rpartition("/")[2] for granule in described}))
+            reasons[one.url] = f"the label of {names}"
+            for granule in described:
+                reasons.pop(granule.url, None)
+    rejected = [Rejection(url, reason) for url, reason in reasons.items()]
+    return Inventory(tuple(dict.fromkeys(granules)), tuple(rejected), state_of, readers)
+
+
+def _ordered(
+    granules: Sequence[Granule], rejected: Sequence[Rejection], state_of: Mapping[str, str], readers: str
+) -> Inventory:
+    order = sorted(granules, key=lambda g: (g.instrument, g.site, g.start, g.sha256, g.url))
+    return Inventory(tuple(order), tuple(sorted(rejected, key=lambda r: r.url)), state_of, readers)

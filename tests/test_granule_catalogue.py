@@ -98,12 +98,12 @@ def test_unchanged_files_are_not_opened_again(tmp_path: Path, opened: list[str])
 
 
 def test_other_readers_mean_that_everything_is_opened(
-    tmp_path: Path, opened: list[str], install, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "a.cef")
     known = ilrs.inventory(str(tmp_path))
     opened.clear()
-    monkeypatch.setattr(ilrs, "__version__", "99.0")
+    monkeypatch.setitem(catalog.inventory.__globals__, "version", lambda _: "99.0")
     ilrs.inventory(str(tmp_path), known=known)
     assert opened == ["a.cef"]
 

@@ -6,6 +6,7 @@ import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from importlib.metadata import version
 from itertools import batched
 from os import cpu_count
 
@@ -89,11 +90,9 @@ def _working_instruments() -> list[Instrument]:
 
 def _readers(candidates: Sequence[Instrument], *, by_format: bool) -> str:
     """Return what an index depends on besides the files: who reads them."""
-    from ilrs_science import __version__  # noqa: PLC0415 - the package imports this module
-
     versions = {plugin.name: f"{plugin.distribution} {plugin.version}" for plugin in registry.plugins("instruments")}
     return "; ".join(
-        [f"ilrs-science {__version__}{' formats' if by_format else ''}"]
+        [f"ilrs-science {version('ilrs-science')}{' formats' if by_format else ''}"]
         + [f"{one.name} {one.files} {versions.get(one.name, '')}" for one in candidates]
     )
 

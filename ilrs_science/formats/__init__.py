@@ -12,15 +12,77 @@ from typing import Any
 import xarray as xr
 
 from ilrs_science.errors import FormatError
-from ilrs_science.formats import cef
+from ilrs_science.formats import (
+    alsep,
+    ccsds,
+    cdf,
+    cef,
+    cpf,
+    crd,
+    ecallisto,
+    fits,
+    idl,
+    lexi,
+    matlab,
+    miniseed,
+    netcdf,
+    ogip,
+    pds3,
+    pds4,
+    table,
+)
+from ilrs_science.formats.alsep import read_alsep
+from ilrs_science.formats.ccsds import read_ccsds
+from ilrs_science.formats.cdf import read_cdf
 from ilrs_science.formats.cef import read_cef
+from ilrs_science.formats.cpf import read_cpf
+from ilrs_science.formats.crd import read_crd
+from ilrs_science.formats.ecallisto import read_ecallisto
+from ilrs_science.formats.fits import read_fits
 from ilrs_science.formats.format import HEAD, Format
+from ilrs_science.formats.idl import read_idl
+from ilrs_science.formats.lexi import read_lexi
+from ilrs_science.formats.matlab import read_matlab
+from ilrs_science.formats.miniseed import read_miniseed
+from ilrs_science.formats.netcdf import read_netcdf
+from ilrs_science.formats.ogip import read_ogip
 from ilrs_science.formats.opening import Source, beside, fetched, is_zip, members, name_of, named_as, opened, unpacked
+from ilrs_science.formats.pds3 import read_pds3
+from ilrs_science.formats.pds4 import read_pds4
+from ilrs_science.formats.table import read_csv, read_fixed_width
 from ilrs_science.model.granule import Granule
 
-__all__ = ["FORMATS", "Format", "index", "index_copy", "read", "read_cef", "recognise"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "index",
+    "index_copy",
+    "read",
+    "read_alsep",
+    "read_ccsds",
+    "read_cdf",
+    "read_cef",
+    "read_cpf",
+    "read_crd",
+    "read_csv",
+    "read_ecallisto",
+    "read_fits",
+    "read_fixed_width",
+    "read_idl",
+    "read_lexi",
+    "read_matlab",
+    "read_miniseed",
+    "read_netcdf",
+    "read_ogip",
+    "read_pds3",
+    "read_pds4",
+    "recognise",
+]
 
-FORMATS: dict[str, Format] = {one.FORMAT.name: one.FORMAT for one in (cef,)}
+_MODULES = (fits, ogip, ecallisto, cdf, cef, pds3, pds4, ccsds, lexi, crd, cpf, miniseed, alsep, netcdf, matlab, idl)
+FORMATS: dict[str, Format] = {
+    one.name: one for one in (*(module.FORMAT for module in _MODULES), table.FORMAT, table.FIXED_WIDTH)
+}
 """Every raw format by its name."""
 
 

@@ -32,7 +32,7 @@ def foreign(path: Path | str, what: str) -> Iterator[None]:
     FormatError
         Something was raised inside.
     """
-    with _MUTED:
+    with MUTED:
         try:
             yield
         except IlrsError:
@@ -86,4 +86,5 @@ class _Muted:
                 self.caught.__exit__(None, None, None)
 
 
-_MUTED = _Muted()
+MUTED = _Muted()
+"""Inside of it no library warns."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ilrs_science.formats.foreign import MUTED
 from ilrs_science.model.granule import Granule
 
 HEAD = 32768
@@ -98,16 +99,21 @@ _WORDS = {
     "volts": "V",
 }
 _WORD = re.compile(r"deg c\b|[a-z]+", re.IGNORECASE)
+_LONGEST_UNIT = 80
 _NONE = ("", "none", "n/a", "unknown", "unitless", "dimensionless", "null", "/")
 
 
-@cache
 def unit_attributes(text: str) -> dict[str, str]:
     """Return the attribute `units` of a variable, as astropy reads it, for what the file writes.
 
     Where the file spells it otherwise, `native_units` keeps its own text; where nobody can tell what it means, there is
     only `native_units`; where it says nothing, there is neither.
     """
+    return dict(_unit_attributes(text))
+
+
+@cache
+def _unit_attributes(text: str) -> Mapping[str, str]:
     from astropy import units  # noqa: PLC0415 - heavy
 
     native = " ".join(text.split())
@@ -115,9 +121,13 @@ def unit_attributes(text: str) -> dict[str, str]:
         return {}
     respelled = _WORD.sub(lambda word: _WORDS.get(word[0].lower(), word[0]), native)
     candidates = [respelled] if re.search(r"deg c\b", native, re.IGNORECASE) else [native, respelled]
+    known = units.get_current_unit_registry().registry
     for spelled in candidates:
+        # astropy looks long for a unit that a strange word may have meant.
+        if len(spelled) > _LONGEST_UNIT or not all(word in known for word in re.findall(r"(?<!\d)[^\W\d]+", spelled)):
+            continue
         # Some texts that are no units make astropy's parser raise anything.
-        with suppress(Exception):
+        with MUTED, suppress(Exception):
             units.Unit(spelled)
             return {"units": spelled} if spelled == native else {"units": spelled, "native_units": native}
     return {"native_units": native}

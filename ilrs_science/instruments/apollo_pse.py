@@ -132,8 +132,8 @@ def _product(channels: Sequence[str], what: str) -> Product:
     return Product(counts, about=title, attributes={"native_level": "tape"}, channel=channels)
 
 
-# Matches pse.a12.10.91, wtn.1.2 and, so that they are refused for what they are, wth.1.5.
-_FILES = "[pw][st][enh].*"
+# Matches pse.a12.10.91 and wtn.1.2, not wth.1.5, whose geophones are no seismometer.
+_FILES = "[pw][st][en].*"
 
 instrument = Instrument(
     name="apollo-pse",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ilrs_science import geometry
+from ilrs_science import formats, geometry
 from ilrs_science.cli.app import app
 from ilrs_science.cli.new_instrument import write_package
 from ilrs_science.pipeline import Pipeline
@@ -68,7 +68,7 @@ def test_the_commands_of_the_readme_run_as_written_and_leave_a_picture(reader):
     assert (reader / "quicklook.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["write-a-step.md", "know-time-and-sky.md"])
+@pytest.mark.parametrize("name", ["write-a-step.md", "know-time-and-sky.md", "read-raw-files.md"])
 def test_the_python_of_the_how_tos_runs(tmp_path, name):
     for _, content in [pair for pair in blocks(ROOT / "docs" / "how-to" / name, "run") if not pair[0]]:
         done = run([sys.executable, "-c", content], tmp_path)
@@ -113,3 +113,20 @@ def test_every_decision_has_context_decision_and_consequences():
             "Decision",
             "Consequences",
         ], record.name
+
+
+def test_the_inventory_of_the_how_to_on_raw_files_runs(tmp_path):
+    document = ROOT / "docs" / "how-to" / "read-raw-files.md"
+    (python, *_), ((_, commands), *_) = blocks(document, "run"), blocks(document, "run with")
+    assert run([sys.executable, "-c", python[1]], tmp_path).returncode == 0
+    for line in commands.splitlines():
+        with chdir(tmp_path):
+            done = CliRunner().invoke(app, shlex.split(line)[1:])
+        assert done.exit_code in {0, 3}, done.output
+    assert (tmp_path / "granules.parquet").exists()
+
+
+def test_the_table_of_formats_has_every_format_and_its_library():
+    text = (ROOT / "docs" / "reference" / "formats.md").read_text()
+    table = re.findall(r"^\| `([\w-]+)` \| [^|]+ \| ([\w.-]+) \| [\d,]+ \|", text, re.MULTILINE)
+    assert table == [(one.name, one.library) for one in formats.FORMATS.values()]

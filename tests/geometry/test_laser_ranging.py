@@ -7,6 +7,7 @@ import pytest
 
 import ilrs_science as ilrs
 from ilrs_science import geometry
+from ilrs_science.formats.crd import read_crd
 from ilrs_science.geometry.constants import SPEED_OF_LIGHT
 
 GRASSE = np.array([4581692.17, 556196.07, 4389355.12]) / 1e3
@@ -35,10 +36,9 @@ def flight(start: np.int64, source, target) -> np.int64:
 
 @pytest.mark.real
 def test_a_laser_pulse_to_apollo_15_and_back_took_as_long_as_geometry_says(real_data: Path) -> None:
-    lines = (real_data / "llr_crd" / "GRSM_apollo15_20150429.npt").read_text().splitlines()
-    (point,) = [line.split() for line in lines if line.startswith("11 ")]
-    seconds, observed = float(point[1]), float(point[2])
-    sent = np.int64(geometry.parse_utc("2015-04-29T00:00:00Z") + round(seconds * 1e9))
+    point = read_crd(real_data / "llr_crd" / "GRSM_apollo15_20150429.npt")["normal_points"]
+    assert point["epoch_event"].item() == 2  # the epoch is that of transmission
+    sent, observed = point["time"].values[0], point["time_of_flight"].item()
     reflected = flight(sent, station, reflector)
     received = flight(reflected, reflector, station)
     # Left out are the air (some 0.02 us there and back) and the delay in the gravity of Sun and Earth (some 0.05 us).

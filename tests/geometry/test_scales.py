@@ -82,6 +82,11 @@ def test_the_eagle_landed_8_seconds_later_in_tai() -> None:
     assert convert(landing, "utc", "tai") == landing + np.timedelta64(round(expected * 1e9), "ns")
 
 
+def test_a_time_before_1972_whose_offset_is_half_a_nanosecond_is_a_time() -> None:
+    utc = np.datetime64("1971-12-31T00:00:00.25", "ns").astype(np.int64)
+    assert abs(tai_to_utc(utc_to_tai(utc)) - utc) <= 1
+
+
 @pytest.mark.parametrize("text", ["1961-07-31T23:59:59.96", "1968-01-31T23:59:59.95", "1968-01-31T23:59:60"])
 def test_a_time_that_utc_stepped_over_is_refused(text: str) -> None:
     with pytest.raises(IlrsError, match=r"a step forward of UTC|not a UTC time"):

@@ -10,6 +10,8 @@ import pytest
 import xarray as xr
 
 import ilrs_science as ilrs
+from ilrs_science import FormatError
+from ilrs_science.formats.alsep import read_tape
 from ilrs_science.geometry import isot, parse_utc
 
 STEP = 150_943_396  # ns, 4 samples in 640 bits at 1060 bits a second
@@ -186,10 +188,14 @@ def test_the_real_work_tape_keeps_the_start_of_each_station(real_data: Path, tmp
 
 
 @pytest.mark.real
-def test_the_real_tape_of_high_bit_rate_is_refused_for_what_it_is(real_data: Path) -> None:
-    found = ilrs.inventory([str(real_data / "apollo_alsep" / "wth.1.5.mini")], instruments=["apollo-pse"])
-    assert not found.granules
-    assert "work tape of high bit rate (WTH)" in found.rejected[0].reason
+def test_the_real_tape_of_high_bit_rate_is_no_tape_of_seismometers(real_data: Path) -> None:
+    path = real_data / "apollo_alsep" / "wth.1.5.mini"
+    found = ilrs.inventory([str(path)], instruments=["apollo-pse"])
+    assert "no instrument takes files of this name" in found.rejected[0].reason
+    with pytest.raises(FormatError, match=r"work tape of high bit rate \(WTH\)"):
+        read_tape(path.read_bytes())
+    (granule,) = ilrs.inventory([str(path)]).granules
+    assert (granule.format, granule.site, granule.count) == ("alsep", "apollo-17", 60)
 
 
 def trace(real_data: Path, file: str, name: str) -> dict[str, Any]:

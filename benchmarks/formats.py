@@ -29,49 +29,54 @@ ROOT = Path(__file__).resolve().parents[1]
 REAL = Path(os.environ.get("ILRS_SHARED", ROOT.parent / "shared" / "data"))
 DOCUMENT = ROOT / "docs" / "reference" / "formats.md"
 BEGIN, END = "<!-- the table of benchmarks/formats.py -->\n", "<!-- end of the table -->"
-type Made = tuple[Path, Callable[[], Any] | None]
+type Made = tuple[Path, Callable[[], Any] | None, dict[str, Any]]  # file, the library alone, options of the reader
 FIELD = np.random.default_rng(1).normal(0, 30, (400_000, 3)).astype("f4")
 MOST = 6  # real files of a format
 SMALL = 250_000  # bytes; larger real files are not damaged, as each copy is written and read
 
 
-def fits(folder: Path) -> Made:
+def fits(folder: Path, size: int) -> Made:
     from astropy.io import fits as library
 
     from ilrs_science.simulate.fits_files import write_frame
 
     path = folder / "frame.fits"
-    write_frame(path, shape=(2048, 2048))
-    return path, lambda: np.asarray(library.getdata(path)).astype("u2")
+    write_frame(path, shape=(size, size))
+    return path, lambda: np.asarray(library.getdata(path)).astype("u2"), {}
 
 
-def ogip(folder: Path) -> Made:
+def ogip(folder: Path, size: int) -> Made:
     from astropy.io import fits as library
 
     from ilrs_science.simulate.fits_files import write_events
 
     path = folder / "events.fits"
-    write_events(path, count=500_000)
-    return path, lambda: [np.asarray(library.getdata(path, 1)[name]).astype("f8") for name in ("TIME", "PI")]
+    write_events(path, count=250 * size)
+
+    def bare() -> list[Any]:
+        table = library.getdata(path, 1)
+        return [np.array(table[name], table[name].dtype.newbyteorder("=")) for name in table.names]
+
+    return path, bare, {}
 
 
-def ecallisto(folder: Path) -> Made:
+def ecallisto(folder: Path, _: int) -> Made:
     from astropy.io import fits as library
 
     from ilrs_science.simulate.fits_files import write_ecallisto
 
     path = folder / "spectrum.fit"
     write_ecallisto(path)
-    return path, lambda: [np.array(library.getdata(path, 0)), np.array(library.getdata(path, 1)["FREQUENCY"])]
+    return path, lambda: [np.array(library.getdata(path, 0)), np.array(library.getdata(path, 1)["FREQUENCY"])], {}
 
 
-def cdf(folder: Path) -> Made:
+def cdf(folder: Path, size: int) -> Made:
     import cdflib
 
     from ilrs_science.simulate.cdf_files import simulate_cdf
 
     path = folder / "field.cdf"
-    simulate_cdf(path, records=200_000)
+    simulate_cdf(path, records=100 * size)
 
     def bare() -> None:
         file = cdflib.CDF(path)
@@ -80,15 +85,15 @@ def cdf(folder: Path) -> Made:
             if file.varinq(name).Last_Rec >= 0:
                 file.varget(name)
 
-    return path, bare
+    return path, bare, {}
 
 
-def ccsds(folder: Path) -> Made:
+def ccsds(folder: Path, size: int) -> Made:
     from space_packet_parser.xarr import create_dataset
 
     from ilrs_science.simulate.space_packets import SCIENCE, simulate_packets
 
-    made = simulate_packets(folder / "definition", count=2000, flaws=())
+    made = simulate_packets(folder / "definition", count=max(size, 20), flaws=())
     stream, at, kept = made.stream.read_bytes(), 0, []
     while at < len(stream):
         apid, _, length = np.frombuffer(stream, ">u2", 3, at)
@@ -96,105 +101,122 @@ def ccsds(folder: Path) -> Made:
         at += int(length) + 7
     path = folder / "packets.tlm"  # the library alone stops at segments and at the last point of a spline
     path.write_bytes(b"".join(kept))
-    return path, lambda: create_dataset([path], made.xtce)
+    return path, lambda: create_dataset([path], made.xtce), {"xtce": made.xtce}
 
 
-def netcdf(folder: Path) -> Made:
+def netcdf(folder: Path, size: int) -> Made:
     import xarray as xr
 
-    path = folder / "field.nc"
-    made = xr.Dataset({"b": (("sample", "axis"), FIELD), "counts": ("sample", np.arange(len(FIELD)))})
+    path, field = folder / "field.nc", FIELD[: 200 * size]
+    made = xr.Dataset({"b": (("sample", "axis"), field), "counts": ("sample", np.arange(len(field)))})
     made.to_netcdf(path, engine="h5netcdf")
-    return path, lambda: xr.open_dataset(path, engine="h5netcdf").load().close()
+    return path, lambda: xr.open_dataset(path, engine="h5netcdf").load().close(), {}
 
 
-def matlab(folder: Path) -> Made:
+def matlab(folder: Path, size: int) -> Made:
     import scipy.io
 
-    path = folder / "field.mat"
-    scipy.io.savemat(path, {"b": FIELD, "counts": np.arange(len(FIELD))})
-    return path, lambda: scipy.io.loadmat(path)
+    path, field = folder / "field.mat", FIELD[: 200 * size]
+    scipy.io.savemat(path, {"b": field, "counts": np.arange(len(field))})
+    return path, lambda: scipy.io.loadmat(path), {}
 
 
-def csv(folder: Path) -> Made:
+def csv(folder: Path, size: int) -> Made:
     import pandas as pd
 
     path = folder / "field.csv"
-    pd.DataFrame(FIELD, columns=["x", "y", "z"]).to_csv(path, index=False)
-    return path, lambda: pd.read_csv(path, engine="pyarrow")
+    pd.DataFrame(FIELD[: 200 * size], columns=["x", "y", "z"]).to_csv(path, index=False)
+    return path, lambda: pd.read_csv(path, engine="pyarrow"), {}
 
 
-def miniseed(folder: Path) -> Made:
+def miniseed(folder: Path, size: int) -> Made:
     import obspy
 
     path = folder / "walk.mseed"
-    walk = np.cumsum(np.random.default_rng(1).integers(-20, 20, 4_000_000)).astype("i4")
+    walk = np.cumsum(np.random.default_rng(1).integers(-20, 20, 2000 * size)).astype("i4")
     header = {"network": "XA", "station": "S12", "channel": "MHZ", "sampling_rate": 6.625}
     obspy.Stream([obspy.Trace(walk, header)]).write(str(path), format="MSEED", encoding="STEIM2")
-    return path, lambda: [trace.times() for trace in obspy.read(str(path), format="MSEED")]
+    return path, lambda: [trace.times() for trace in obspy.read(str(path), format="MSEED")], {}
 
 
-def pds4(folder: Path) -> Made:
+def pds4(folder: Path, size: int) -> Made:
     from ilrs_science.simulate.gras import LPR, lpr_pair
 
-    path = lpr_pair(folder, records=2000).data
+    path = lpr_pair(folder, records=max(4 * size, 12)).data
 
     def bare() -> list[Any]:
         records = np.fromfile(path, LPR)
         return [records[name].astype(records.dtype[name].base.newbyteorder("=")) for name in LPR.names or ()]
 
-    return path, bare
+    return path, bare, {}
 
 
-def crd(folder: Path) -> Made:
+def crd(folder: Path, size: int) -> Made:
     from ilrs_science.simulate.laser_ranging import write_crd
 
     path = folder / "ranges.npt"
-    write_crd(path, sessions=20, points=500)
-    return path, None
+    write_crd(path, sessions=3, points=max(size, 12))
+    return path, None, {}
 
 
-def cpf(folder: Path) -> Made:
+def cpf(folder: Path, size: int) -> Made:
     from ilrs_science.simulate.laser_ranging import write_cpf
 
     path = folder / "positions.cpf"
-    write_cpf(path, steps=20_000)
-    return path, None
+    write_cpf(path, steps=10 * size)
+    return path, None, {}
 
 
-def lexi(folder: Path) -> Made:
+def lexi(folder: Path, size: int) -> Made:
     from ilrs_science.simulate.space_packets import simulate_lexi
 
     path = folder / "frames.dat"
-    simulate_lexi(path, count=200_000)
-    return path, None
+    simulate_lexi(path, count=100 * size)
+    return path, None, {}
+
+
+def cef(folder: Path, size: int) -> Made:
+    from ilrs_science.simulate.cef import write_cef
+
+    path = folder / "field.cef"
+    write_cef(path, records=50 * size)
+    return path, None, {}
+
+
+def fixed_width(folder: Path, size: int) -> Made:
+    import pandas as pd
+
+    path = folder / "field.txt"
+    path.write_text("".join(f"{x:12.4f}{y:12.4f}{z:12.4f}\n" for x, y, z in FIELD[: 100 * size]))
+    columns = [{"name": name, "start": 1 + 12 * number, "width": 12} for number, name in enumerate("xyz")]
+    return path, lambda: pd.read_fwf(path, widths=[12] * 3, header=None), {"layout": {"columns": columns}}
 
 
 SIMULATED = {
     one.__name__: one
-    for one in (fits, ogip, ecallisto, cdf, ccsds, netcdf, matlab, csv, miniseed, pds4, crd, cpf, lexi)
-}
+    for one in (fits, ogip, ecallisto, cdf, cef, ccsds, netcdf, matlab, csv, miniseed, pds4, crd, cpf, lexi)
+} | {"fixed-width": fixed_width}
 
 
 def row(name: str, mutations: int) -> dict[str, Any]:
-    """Return what is measured of a format: speed first, then memory, then damage."""
-    found: dict[str, Any] = {"format": name, "library": formats.FORMATS[name].library}
+    """Return what is measured of a format: speed with a large file, and damage with small ones."""
+    found: dict[str, Any] = {"format": name, "library": formats.FORMATS[name].library, "mutations": 0}
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+        large, small = Path(place) / "large", Path(place) / "small"
+        large.mkdir()
+        small.mkdir()
+        sources = []
         if name in SIMULATED:
-            path, bare = SIMULATED[name](folder)
-            options = {"xtce": folder / "definition" / "definition.xml"} if name == "ccsds" else {}
+            path, bare, options = SIMULATED[name](large, 2048)
+            found |= _speed(path, partial(formats.FORMATS[name].read, path, **options), bare)
+            path, _, options = SIMULATED[name](small, 2)
+            sources.append((path, options))
+        sources += [(path, {}) for path in _real(name, Path(place) / "real")]
+        for number, (source, options) in enumerate(sources):
             read = partial(formats.FORMATS[name].read, **options)
-            found |= _speed(path, partial(read, path), bare)
-        found["mutations"] = 0
-        small = [one for one in folder.iterdir() if one.is_file() and one.stat().st_size < SMALL]
-        sources = [*small, *_real(name, folder / "real")]
-        for number, source in enumerate(sources):
-            read = formats.FORMATS[name].read
             outcome = survive(read, source, -(-mutations // len(sources)), seed=number)
             assert set(outcome) <= {"read", "refused"}, (name, source, outcome)
             found["mutations"] += sum(outcome.values())
-        found["real"] = len(sources) - len(small)
     return found
 
 

@@ -14,7 +14,7 @@ import xarray as xr
 from ilrs_science import formats
 from ilrs_science.catalog.files import claims
 from ilrs_science.errors import FormatError, IlrsError
-from ilrs_science.formats.opening import fetched
+from ilrs_science.formats.opening import fetched, unpacked
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 
@@ -54,9 +54,10 @@ def index_file(url: str, site: str, candidates: Sequence[Instrument], *, by_form
             if not matching:
                 found = _by_format(url, site, local, size, digest)
                 return found if found.granules else replace(found, reason=f"{found.reason}; {unnamed}")
+            bare = Granule(url, site=site, size=size, sha256=digest, format=_format(local, url))
     except OSError as error:
         return Indexed(url, reason=f"unreadable: {error}")
-    return _by_instrument(Granule(url, site=site, size=size, sha256=digest), matching)
+    return _by_instrument(bare, matching)
 
 
 def index_granule(instrument: Instrument, bare: Granule) -> list[Granule]:
@@ -148,6 +149,15 @@ def _by_format(url: str, site: str, local: Path, size: int, digest: str) -> Inde
         said = str(error) if isinstance(error, IlrsError) else repr(error)
         return Indexed(url, reason=said.removeprefix(f"{url}: "))
     return Indexed(url, tuple(_completed(granule, url, site, size, digest) for granule in found))
+
+
+def _format(local: Path, url: str) -> str:
+    """Return the name of a raw format that this package knows too; an instrument may have one of its own."""
+    try:
+        with unpacked(local, url) as plain:
+            return formats.recognise(plain).name
+    except FormatError:
+        return ""
 
 
 def _completed(granule: Granule, url: str, site: str, size: int, digest: str) -> Granule:

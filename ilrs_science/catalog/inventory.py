@@ -13,7 +13,7 @@ from os import cpu_count
 from ilrs_science import registry
 from ilrs_science.catalog.files import claims, expand, site_in_path, states
 from ilrs_science.catalog.indexing import Indexed, index_file
-from ilrs_science.catalog.table import Inventory, Rejection, file_of, names_inventory
+from ilrs_science.catalog.table import LABEL, Inventory, Rejection, file_of, names_inventory
 from ilrs_science.errors import PluginError
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
@@ -161,7 +161,7 @@ def _settled(results: Sequence[Indexed], state_of: Mapping[str, str], readers: s
         granules += [granule for granule in described if granule.url not in own]
         if described:
             names = ", ".join(sorted({granule.url.rpartition("/")[2] for granule in described}))
-            reasons[one.url] = f"the label of {names}"
+            reasons[one.url] = LABEL + names
             for granule in described:
                 reasons.pop(granule.url, None)
     rejected = [Rejection(url, reason) for url, reason in reasons.items()]

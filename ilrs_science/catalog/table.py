@@ -20,12 +20,21 @@ _READERS = b"ilrs_readers"
 _FIELDS = tuple(one.name for one in fields(Granule))
 
 
+LABEL = "the label of "
+"""How the reason of a label begins: it is no granule, and no fault."""
+
+
 @dataclass(frozen=True)
 class Rejection:
     """A file that is no granule, and why."""
 
     url: str
     reason: str
+
+    @property
+    def is_label(self) -> bool:
+        """Whether it is the label of a file that is a granule."""
+        return self.reason.startswith(LABEL)
 
 
 @dataclass(frozen=True)

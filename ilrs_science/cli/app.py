@@ -116,7 +116,7 @@ def inventory(  # noqa: PLR0913 - the options of the command
     if output is not None:
         found.save(output)
     print_json(found.as_json()) if as_json else show.inventory(found, output)
-    raise typer.Exit(3 if found.rejected else 0)
+    raise typer.Exit(0 if all(one.is_label for one in found.rejected) else 3)
 
 
 @app.command()

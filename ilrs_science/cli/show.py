@@ -90,7 +90,10 @@ def inventory(found: Inventory, written: Path | None) -> None:
         count, size = sum(one.count for one in own), sum(one.size for one in own)
         _row(table, name or "unknown", site or "unknown", kind, str(len(own)), f"{count:,}", first, last, f"{size:,}")
     CONSOLE.print(table)
-    for rejection in found.rejected:
+    labels = sum(one.is_label for one in found.rejected)
+    if labels:
+        CONSOLE.print(f"and {labels} labels of them", highlight=False)
+    for rejection in (one for one in found.rejected if not one.is_label):
         CONSOLE.print(f"[yellow]not taken[/] {escape(rejection.url)}: {escape(rejection.reason)}", highlight=False)
     if written is not None:
         CONSOLE.print(f"wrote {escape(str(written))}")

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from ilrs_science.errors import FormatError
-from ilrs_science.formats.cef import read_cef
+from ilrs_science.formats.cef import index_cef, read_cef
 from ilrs_science.geometry import parse_utc
+from ilrs_science.simulate.cef import write_cef
 
 HEADER = """! a comment with "quotes" and = signs
 FILE_NAME = "made.cef"
@@ -145,6 +146,19 @@ def test_a_header_that_lies_is_refused_by_name(tmp_path: Path, change: tuple[str
     path.write_text(path.read_text().replace(*change))
     with pytest.raises(FormatError, match=reason):
         read_cef(path)
+
+
+def test_a_simulated_file_gives_its_truth_and_its_index(tmp_path: Path) -> None:
+    path = tmp_path / "field.cef"
+    truth = write_cef(path, number=3)
+    ds = read_cef(path)
+    np.testing.assert_array_equal(ds["time"], truth["time"])
+    np.testing.assert_allclose(ds["B_vec_xyz_gse"], truth["field"], atol=1e-12)
+    np.testing.assert_array_equal(ds["range"], truth["range"])
+    assert ds["B_vec_xyz_gse"].attrs["units"] == "nT"
+    (granule,) = index_cef(path)
+    assert (granule.instrument, granule.site, granule.count) == ("FGM", "C3", 30)
+    assert (granule.start, granule.stop) == (truth["time"][0], truth["time"][-1] + 1)
 
 
 def test_data_that_are_cut_short_are_refused(tmp_path: Path) -> None:

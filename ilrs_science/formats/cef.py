@@ -25,7 +25,7 @@ from ilrs_science.model.granule import Granule
 _SITES = {f"Cluster-{number}": f"C{number}" for number in range(1, 5)}
 """What the Cluster archive calls a spacecraft, and the catalogue of sites."""
 _DEPTH = 8
-_WIDEST = 2**20
+_WIDEST = 2**16
 """Values of a record."""
 _STATEMENT = re.compile(r"\s*([A-Za-z0-9_]+)\s*=\s*(.*)", re.DOTALL)
 _VALUE = re.compile(r'"([^"]*)"|([^\s,"][^,"]*)')
@@ -95,7 +95,10 @@ def read_cef(path: Path) -> xr.Dataset:
     if header.attributes.get("FILE_FORMAT_VERSION", [""])[0].upper() != "CEF-2.0":
         raise FormatError(f"{path}: FILE_FORMAT_VERSION is {header.attributes.get('FILE_FORMAT_VERSION')}, not CEF-2.0")
     varying = [variable for variable in header.variables if "DATA" not in variable.attributes]
-    records, rejected = _records(body, header, sum(_width(path, v) for v in varying))
+    width = sum(_width(path, variable) for variable in varying)
+    if width > _WIDEST:
+        raise FormatError(f"{path}: declares records of {width} values; at most {_WIDEST} are read")
+    records, rejected = _records(body, header, width)
     return _dataset(header, varying, records, rejected)
 
 
@@ -227,7 +230,7 @@ def _records(body: str, header: _Header, width: int) -> tuple[pd.DataFrame, dict
     kept = [" ".join(one.split()) for one in found if one.strip()]
     whole = [one for one in kept if one.count(",") == width - 1]
     if not whole:
-        return pd.DataFrame({column: [] for column in range(width)}, dtype=str), _counted(wrong_length=len(kept))
+        return pd.DataFrame(np.empty((0, width), object)), _counted(wrong_length=len(kept))
     try:
         table = pd.read_csv(
             io.StringIO("\n".join(whole)), header=None, dtype=str, skipinitialspace=True, na_filter=False, quotechar='"'
@@ -287,7 +290,8 @@ def _values(table: pd.DataFrame, variable: _Variable) -> tuple[NDArray[Any], NDA
     shape = (len(table), *variable.sizes)
     if variable.kind not in _NUMBERS:
         return table.to_numpy(dtype=object).astype(str).reshape(shape), np.ones(len(table), bool)
-    numbers = table.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
+    flat = pd.Series(table.to_numpy(dtype=object).ravel(), dtype=str)
+    numbers = pd.to_numeric(flat, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan).reshape(table.shape)
     fine = np.isfinite(numbers).all(axis=1) if numbers.size else np.ones(len(table), bool)
     if variable.kind in ("INT", "BYTE"):
         whole = fine & (np.abs(np.where(np.isfinite(numbers), numbers, 0)) < 2**53).all(axis=1)

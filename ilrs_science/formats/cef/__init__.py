@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science.errors import FormatError, IlrsError
+from ilrs_science.formats.cef.header import Header, Variable, read_header
 from ilrs_science.formats.format import Format, granule, unit_attributes
 from ilrs_science.formats.opening import opens
 from ilrs_science.geometry.labels import TIME
@@ -24,43 +25,11 @@ from ilrs_science.model.granule import Granule
 
 _SITES = {f"Cluster-{number}": f"C{number}" for number in range(1, 5)}
 """What the Cluster archive calls a spacecraft, and the catalogue of sites."""
-_DEPTH = 8
 _WIDEST = 2**16
 """Values of a record."""
-_STATEMENT = re.compile(r"\s*([A-Za-z0-9_]+)\s*=\s*(.*)", re.DOTALL)
-_VALUE = re.compile(r'"([^"]*)"|([^\s,"][^,"]*)')
 _PLAIN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z?")
 _NUMBERS = ("FLOAT", "DOUBLE", "INT", "BYTE")
 _KINDS = (*_NUMBERS, "ISO_TIME", "ISO_TIME_RANGE", "CHAR")
-
-
-@dataclass
-class _Variable:
-    name: str
-    attributes: dict[str, list[str]] = field(default_factory=dict)
-
-    def one(self, key: str, default: str = "") -> str:
-        """Return the first value of an attribute."""
-        return next(iter(self.attributes.get(key, [])), default)
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Return the lengths of its dimensions; none for a scalar."""
-        sizes = tuple(int(size) for size in self.attributes.get("SIZES", []))
-        return () if sizes in ((), (1,)) else sizes
-
-    @property
-    def kind(self) -> str:
-        return self.one("VALUE_TYPE", "FLOAT").upper()
-
-
-@dataclass
-class _Header:
-    path: Path
-    attributes: dict[str, list[str]] = field(default_factory=dict)
-    variables: list[_Variable] = field(default_factory=list)
-    marker: str = "\n"
-    until: str | None = None
 
 
 @opens
@@ -88,8 +57,8 @@ def read_cef(path: Path) -> xr.Dataset:
         There is no such file, or it cannot be read.
     """
     text = path.read_text("latin-1")
-    header = _Header(path)
-    body = _read_header(text, header, depth=0)
+    header = Header(path)
+    body = read_header(text, header, depth=0)
     if body is None:
         raise FormatError(f"{path}: the header has no end, DATA_UNTIL")
     if header.attributes.get("FILE_FORMAT_VERSION", [""])[0].upper() != "CEF-2.0":
@@ -134,78 +103,7 @@ def _recognises(head: bytes, _path: Path) -> bool:
 FORMAT = Format("cef", "Cluster Exchange Format 2", "own", _recognises, read_cef, index_cef)
 
 
-def _statements(text: str) -> Iterator[tuple[str, list[str], int]]:
-    """Yield keyword, values and the offset after each statement; comments and continued lines are taken care of."""
-    start, pending = 0, ""
-    while start < len(text):
-        end = text.find("\n", start)
-        end = len(text) if end < 0 else end
-        line, start = text[start:end], end + 1
-        if not pending and line.lstrip().startswith("!"):
-            continue
-        line = pending + line.rstrip()
-        if line.endswith("\\"):
-            pending = line[:-1]
-            continue
-        pending = ""
-        match = _STATEMENT.fullmatch(line)
-        if match:
-            values = [quoted or bare.strip() for quoted, bare in _VALUE.findall(match[2])]
-            yield match[1], values or [""], start
-
-
-def _read_header(text: str, header: _Header, depth: int) -> str | None:
-    """Fill the header and return the data that follow it, or None where it has no end."""
-    variable: _Variable | None = None
-    section = ""
-    for keyword, values, after in _statements(text):
-        key, value = keyword.upper(), values[0]
-        if key == "DATA_UNTIL":
-            header.until = None if value.upper() == "EOF" else value
-            return text[after:]
-        if key == "INCLUDE":
-            _include(value, header, depth)
-        elif key == "END_OF_RECORD_MARKER":
-            header.marker = _marker(header.path, value)
-        elif key == "START_VARIABLE":
-            variable = _Variable(value)
-            header.variables.append(variable)
-        elif key == "START_META":
-            section = value
-        elif key in ("END_VARIABLE", "END_META"):
-            variable, section = None, ""
-        else:
-            _keep(header, variable, section, key, values)
-    return None
-
-
-def _keep(header: _Header, variable: _Variable | None, section: str, key: str, values: list[str]) -> None:
-    """Keep an attribute of a variable, the entries of a section, or what stands outside of both."""
-    if variable is not None:
-        variable.attributes[key] = values
-    elif not section or key == "ENTRY":
-        header.attributes.setdefault(section or key, []).extend(values)
-
-
-def _marker(path: Path, value: str) -> str:
-    if value in {"", "!", "&", ","}:
-        raise FormatError(f"{path}: END_OF_RECORD_MARKER is {value!r}; it may not be that")
-    return value
-
-
-def _include(name: str, header: _Header, depth: int) -> None:
-    """Read the header of another file, which must lie beside this one."""
-    if Path(name).name != name or name in ("", ".", ".."):
-        raise FormatError(f"{header.path}: includes {name!r}; an included file lies in the same folder")
-    if depth >= _DEPTH:
-        raise FormatError(f"{header.path}: files that include each other more than {_DEPTH} deep")
-    beside = header.path.parent / name
-    if not beside.is_file():
-        raise FormatError(f"{header.path}: includes {name}, which is not beside it")
-    _read_header(beside.read_text("latin-1"), header, depth + 1)
-
-
-def _width(path: Path, variable: _Variable) -> int:
+def _width(path: Path, variable: Variable) -> int:
     """Return the values of a variable in a record, after a check of its declaration."""
     try:
         width = prod(variable.sizes)
@@ -218,7 +116,7 @@ def _width(path: Path, variable: _Variable) -> int:
     return width
 
 
-def _records(body: str, header: _Header, width: int) -> tuple[pd.DataFrame, dict[str, int]]:
+def _records(body: str, header: Header, width: int) -> tuple[pd.DataFrame, dict[str, int]]:
     """Return the values of whole records as text, and how many records were not."""
     lines = [line for line in body.splitlines() if not line.lstrip().startswith("!")]
     if header.until is not None:
@@ -246,7 +144,7 @@ def _counted(**reasons: int) -> dict[str, int]:
     return {name.replace("_", " "): count for name, count in reasons.items() if count}
 
 
-def _dataset(header: _Header, varying: list[_Variable], table: pd.DataFrame, rejected: dict[str, int]) -> xr.Dataset:
+def _dataset(header: Header, varying: list[Variable], table: pd.DataFrame, rejected: dict[str, int]) -> xr.Dataset:
     clocks = [variable for variable in varying if variable.kind == "ISO_TIME" and not variable.sizes]
     if not clocks:
         raise FormatError(f"{header.path}: no variable of type ISO_TIME that tells the time of a record")
@@ -272,7 +170,7 @@ def _dataset(header: _Header, varying: list[_Variable], table: pd.DataFrame, rej
     return xr.Dataset(found, {"time": ("time", times[good], {**_attributes(clocks[0]), **TIME})}, attributes)
 
 
-def _constant(path: Path, variable: _Variable) -> tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]:
+def _constant(path: Path, variable: Variable) -> tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]:
     """Return a variable whose data stand in the header."""
     values = variable.attributes["DATA"]
     if _width(path, variable) != len(values):
@@ -285,7 +183,7 @@ def _constant(path: Path, variable: _Variable) -> tuple[tuple[str, ...], NDArray
     return dims, block[0], attributes
 
 
-def _values(table: pd.DataFrame, variable: _Variable) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _values(table: pd.DataFrame, variable: Variable) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the values of a variable, shape (records, ...), and which records have all of them."""
     shape = (len(table), *variable.sizes)
     if variable.kind not in _NUMBERS:
@@ -324,7 +222,7 @@ def _times_one_by_one(texts: list[str]) -> tuple[NDArray[np.int64], NDArray[np.b
     return times, known
 
 
-def _attributes(variable: _Variable) -> dict[str, Any]:
+def _attributes(variable: Variable) -> dict[str, Any]:
     """Return the attributes of a variable: one text or a list of them, and `units` beside CEF's UNITS."""
     given = {key: values[0] if len(values) == 1 else values for key, values in variable.attributes.items()}
     return {**given, **unit_attributes(variable.one("UNITS"))}

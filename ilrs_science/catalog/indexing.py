@@ -57,6 +57,8 @@ def index_file(url: str, site: str, candidates: Sequence[Instrument], *, by_form
             bare = Granule(url, site=site, size=size, sha256=digest, format=_format(local, url))
     except OSError as error:
         return Indexed(url, reason=f"unreadable: {error}")
+    except IlrsError as error:
+        return Indexed(url, reason=str(error).removeprefix(f"{url}: "))
     return _by_instrument(bare, matching)
 
 

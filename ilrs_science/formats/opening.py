@@ -184,7 +184,7 @@ def _copy(url: str, to: Path, *, required: bool) -> None:
     for attempt in range(_ATTEMPTS if required else 1):
         try:
             _copy_once(url, to)
-        except (FileNotFoundError, IsADirectoryError, PermissionError, IlrsError, ImportError):
+        except (FileNotFoundError, IsADirectoryError, PermissionError, IlrsError):
             if required:
                 raise
             to.unlink(missing_ok=True)
@@ -201,7 +201,10 @@ def _copy(url: str, to: Path, *, required: bool) -> None:
 
 
 def _copy_once(url: str, to: Path) -> None:
-    filesystem, path = fsspec.url_to_fs(url)
+    try:
+        filesystem, path = fsspec.url_to_fs(url)
+    except ImportError as error:
+        raise IlrsError(f"{url}: {error}: pip install 'ilrs-science[remote]'") from error
     size = filesystem.info(path).get("size")
     packed = url.startswith("zip://")
     if packed and size is not None:

@@ -161,6 +161,13 @@ def test_a_simulated_file_gives_its_truth_and_its_index(tmp_path: Path) -> None:
     assert (granule.start, granule.stop) == (truth["time"][0], truth["time"][-1] + 1)
 
 
+def test_a_variable_that_is_declared_twice_is_refused(tmp_path: Path) -> None:
+    path = made(tmp_path, RECORDS)
+    path.write_text(path.read_text().replace("START_VARIABLE = field", "START_VARIABLE = energies"))
+    with pytest.raises(FormatError, match="declared twice: energies"):
+        read_cef(path)
+
+
 def test_data_that_are_cut_short_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="cut short"):
         read_cef(made(tmp_path, RECORDS, end=""))

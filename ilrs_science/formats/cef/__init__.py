@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -61,10 +62,9 @@ def read_cef(path: Path) -> xr.Dataset:
         raise FormatError(f"{path}: the header has no end, DATA_UNTIL")
     if header.attributes.get("FILE_FORMAT_VERSION", [""])[0].upper() != "CEF-2.0":
         raise FormatError(f"{path}: FILE_FORMAT_VERSION is {header.attributes.get('FILE_FORMAT_VERSION')}, not CEF-2.0")
-    names = [variable.name for variable in header.variables]
-    if len({*names}) < len(names):
-        doubled = ", ".join(sorted({name for name in names if names.count(name) > 1}))
-        raise FormatError(f"{path}: declared twice: {doubled}")
+    doubled = [name for name, count in Counter(one.name for one in header.variables).items() if count > 1]
+    if doubled:
+        raise FormatError(f"{path}: declared twice: {', '.join(doubled[:8])}")
     varying = [variable for variable in header.variables if "DATA" not in variable.attributes]
     width = sum(_width(path, variable) for variable in varying)
     if width > _WIDEST:

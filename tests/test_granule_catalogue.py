@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -133,11 +135,48 @@ def test_a_file_depends_on_its_label_and_a_label_on_its_data() -> None:
         return {url for url in files if now[url] != told.get(url)}
 
     assert changed(before) == set()
-    assert changed({**before, "r/a.2BL": "2"}) == {"r/a.2B", "r/a.2BL", "r/b.2B", "r/M3_RDN.IMG"}
-    assert changed({**before, "r/M3.LBL": "2"}) == {"r/M3.LBL", "r/b.2B", "r/M3_RDN.IMG"}
+    unlabelled = {"r/b.2B", "r/M3_RDN.IMG", "r/c.cef"}
+    assert changed({**before, "r/a.2BL": "2"}) == {"r/a.2B", "r/a.2BL"} | unlabelled
+    assert changed({**before, "r/M3.LBL": "2"}) == {"r/M3.LBL"} | unlabelled
     assert changed({**before, "r/c.cef": "2"}) == {"r/c.cef"}
     assert changed({**before, "r/d.cef": "1"}) == {"r/d.cef", "r/M3.LBL"}
     assert "r/M3.LBL" in changed({url: state for url, state in before.items() if url != "r/M3_RDN.IMG"})
+
+
+def test_odd_files_are_named_and_stop_nothing(tmp_path: Path) -> None:
+    raw = tmp_path / "raw [2031]"
+    write(raw / "a.cef")
+    os.mkfifo(raw / "pipe.fits")
+    (raw / os.fsdecode(b"\xff.dat")).write_bytes(b"x")
+    write(raw / "b::c.cef")
+    found = ilrs.inventory(str(raw))
+    assert {Path(one.url).name for one in found.granules} == {"a.cef", "b::c.cef"}
+    reasons = sorted(one.reason.partition(";")[0] for one in found.rejected)
+    assert reasons == ["its name is not text in UTF-8", "no regular file"]
+    found.save(tmp_path / "granules.parquet")
+
+
+def test_what_an_archive_holds_and_nobody_takes_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "x" / "a.cef")
+    (tmp_path / "x" / "cut.fits").write_bytes(b"SIMPLE  =                    T")
+    shutil.make_archive(str(tmp_path / "raw"), "zip", tmp_path / "x")
+    found = ilrs.inventory(str(tmp_path / "raw.zip"))
+    assert len(found.granules) == 1
+    assert "1 of its files are not taken" in found.rejected[0].reason
+    assert "cut.fits" in found.rejected[0].reason
+    assert ilrs.inventory(str(tmp_path / "raw.zip"), known=found) == found
+
+
+def test_a_script_without_a_main_guard_may_index_many_files(tmp_path: Path) -> None:
+    for number in range(3):
+        write(tmp_path / "raw" / f"{number}.cef")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nfrom ilrs_science.catalog import inventory\ninventory.__globals__['_PROCESSES_FROM'] = 1\n"
+        f"print(len(inventory({str(tmp_path / 'raw')!r}).granules))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.split()[-1:] == ["3"], done.stderr
 
 
 def test_the_table_is_read_by_others_with_times_of_both_kinds(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import fsspec
 
 from ilrs_science.model.instrument import Instrument
 
-_LABEL = re.compile(r"\.(lbl|xml|\d[A-Z]L)$", re.IGNORECASE)
+_LABEL = re.compile(r"\.(lbl|xml|fmt|ceh|\d[A-Z]L)$", re.IGNORECASE)
 _LABELLED = re.compile(r"\.(img|tab|dat|csv|qub|raw|bin|\d[A-Z])$", re.IGNORECASE)
 
 
@@ -32,9 +32,10 @@ def expand(pattern: str, candidates: Iterable[Instrument]) -> dict[str, str]:
     wild = re.sub(r"\{site\}", "*", pattern)
     filesystem, path = fsspec.url_to_fs(wild)
     details: dict[str, dict[str, Any]] = {}
-    if not re.search(r"[*?\[]", wild):
+    local = "file" in filesystem.protocol
+    if not re.search(r"[*?\[]", wild) or (local and wild == pattern and Path(path).exists()):
         details = filesystem.find(path, detail=True) if filesystem.isdir(path) else {path: {}}
-    elif "file" in filesystem.protocol:
+    elif local:
         # Python's own glob follows links to folders, fsspec's does not.
         details = {one: {} for one in glob.glob(path, recursive=True) if _is_file(one, candidates)}  # noqa: PTH207 - of text, as fsspec's
     else:
@@ -48,7 +49,8 @@ def states(files: Mapping[str, str]) -> dict[str, str]:
     """Return for each file what tells that its index would be the same as before, from what tells so of its bytes.
 
     A file may depend on those of the same name but for the suffix: its label, or what it is the label of. Where there
-    is none, data that may have a label depend on the labels of the folder, and a label on the names in its folder.
+    is no label of the name, a file depends on the labels of its folder, and where there are no data of the name, a
+    label depends on the names in its folder.
     """
     groups: dict[str, list[str]] = {}
     folders: dict[str, list[str]] = {}
@@ -60,11 +62,15 @@ def states(files: Mapping[str, str]) -> dict[str, str]:
         names[folder] = _digest(urls)
         labels[folder] = _digest(f"{one} {files[one]}" for one in urls if _LABEL.search(one))
     alike = {stem: _digest(f"{one} {files[one]}" for one in urls) for stem, urls in groups.items()}
-    wide = {**dict.fromkeys(files, "")}
+    labelled = {stem: any(_LABEL.search(one) for one in urls) for stem, urls in groups.items()}
+    described = {stem: any(_LABELLED.search(one) for one in urls) for stem, urls in groups.items()}
+    wide = {}
     for url in files:
-        folder = url.rpartition("/")[0]
-        if len(groups[_stem(url)]) == 1:
-            wide[url] = names[folder] if _LABEL.search(url) else labels[folder] if _LABELLED.search(url) else ""
+        folder, stem = url.rpartition("/")[0], _stem(url)
+        if _LABEL.search(url):
+            wide[url] = "" if described[stem] else names[folder]
+        else:
+            wide[url] = "" if labelled[stem] else labels[folder]
     return {url: f"{files[url]} {alike[_stem(url)]}{wide[url]}" for url in files}
 
 
@@ -78,7 +84,7 @@ def _state(path: str, details: Mapping[str, Any], filesystem: Any) -> str:
             found = Path(path).stat()
         except OSError:
             return ""
-        return f"{found.st_size}-{found.st_mtime_ns}"
+        return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"
     tag = next((details[key] for key in ("ETag", "etag", "mtime", "LastModified", "created") if details.get(key)), "")
     return f"{details.get('size', '')}-{tag}" if tag else ""
 
@@ -90,7 +96,7 @@ def _stem(url: str) -> str:
 
 
 def _digest(texts: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(texts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def site_in_path(url: str, pattern: str) -> str:

@@ -14,14 +14,14 @@ import xarray as xr
 from ilrs_science import formats
 from ilrs_science.catalog.files import claims
 from ilrs_science.errors import FormatError, IlrsError
-from ilrs_science.formats.opening import fetched, unpacked
+from ilrs_science.formats.opening import fetched, is_zip, unpacked
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 
 
 @dataclass(frozen=True)
 class Indexed:
-    """What was found in a file: granules, or the reason why there are none."""
+    """What was found in a file: granules, or the reason why there are none; of an archive maybe both."""
 
     url: str
     granules: tuple[Granule, ...] = ()
@@ -48,9 +48,7 @@ def index_file(url: str, site: str, candidates: Sequence[Instrument], *, by_form
         return Indexed(url, reason=unnamed)
     try:
         with fetched(url) as local:
-            size, digest = local.stat().st_size, _digest(local)
-            if not size:
-                return Indexed(url, reason="empty file")
+            size, digest = _regular(local, url), _digest(local)
             if not matching:
                 found = _by_format(url, site, local, size, digest)
                 return found if found.granules else replace(found, reason=f"{found.reason}; {unnamed}")
@@ -134,7 +132,7 @@ def _by_instrument(bare: Granule, matching: Iterable[Instrument]) -> Indexed:
             granules = index_granule(instrument, replace(bare, instrument=instrument.name))
             # Small instruments that share a reader share the file; two readers that both claim it are a tie.
             taken.setdefault(instrument.read.__module__, []).extend(granules)
-        except Exception as error:  # noqa: BLE001 - whatever a reader raises becomes the file's named reason
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a reader raises is the file's reason
             reasons.append(f"{instrument.name}: {error if isinstance(error, IlrsError) else repr(error)}")
     if len(taken) > 1:
         names = " and ".join(sorted({g.instrument for granules in taken.values() for g in granules}))
@@ -145,12 +143,15 @@ def _by_instrument(bare: Granule, matching: Iterable[Instrument]) -> Indexed:
 
 
 def _by_format(url: str, site: str, local: Path, size: int, digest: str) -> Indexed:
+    reasons: list[str] = []
     try:
-        found = formats.index_copy(local, url)
-    except Exception as error:  # noqa: BLE001 - as above
+        found, reasons = formats.index_archive(url) if is_zip(url) else (formats.index_copy(local, url), [])
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
         said = str(error) if isinstance(error, IlrsError) else repr(error)
         return Indexed(url, reason=said.removeprefix(f"{url}: "))
-    return Indexed(url, tuple(_completed(granule, url, site, size, digest) for granule in found))
+    reason = f"{len(reasons)} of its files are not taken: {'; '.join(reasons[:8])}" if reasons else ""
+    granules = tuple(_completed(granule, url, site, size, digest) for granule in found)
+    return Indexed(url, granules, reason or ("" if granules else "an archive without files"))
 
 
 def _format(local: Path, url: str) -> str:
@@ -168,6 +169,16 @@ def _completed(granule: Granule, url: str, site: str, size: int, digest: str) ->
         with fetched(granule.url) as local:
             size, digest = local.stat().st_size, _digest(local)
     return replace(granule, site=site or granule.site, size=size, sha256=digest)
+
+
+def _regular(local: Path, url: str) -> int:
+    """Return the bytes of a file that has some; a pipe or a device would be waited for for ever."""
+    if local.exists() and not local.is_file():
+        raise FormatError(f"{url}: no regular file")
+    size = local.stat().st_size
+    if not size:
+        raise FormatError(f"{url}: empty file")
+    return size
 
 
 def _digest(path: Path) -> str:

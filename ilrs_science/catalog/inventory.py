@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
 from itertools import batched
 from os import cpu_count
@@ -57,10 +58,14 @@ def inventory(
     candidates = [registry.instrument(name) for name in instruments] if instruments else _working_instruments()
     listed = [Inventory.from_file(pattern) for pattern in patterns if names_inventory(pattern)]
     sites: dict[str, str] = {}
+    unnamed: list[Rejection] = []
     bytes_of: dict[str, str] = {}
     for pattern in (one for one in patterns if not names_inventory(one)):
         for url, state in expand(pattern, candidates).items():
-            sites[url], bytes_of[url] = site_in_path(url, pattern), state
+            if not url.isprintable() and "\udc80" <= max(url) <= "\udcff":
+                unnamed.append(Rejection(ascii(url), "its name is not text in UTF-8; rename it"))
+                continue
+            sites[url], bytes_of[url] = site_in_path(url, pattern) or sites.get(url, ""), state
     state_of = {url: f"{state} {sites[url]}" for url, state in states(bytes_of).items() if bytes_of[url]}
     readers = _readers(candidates, by_format=instruments is None)
     same = _unchanged(known, state_of, readers)
@@ -75,7 +80,7 @@ def inventory(
     # What an inventory of many instruments could not take matters only where its name says that it is ours.
     granules = [g for one in listed for g in one.granules if instruments is None or g.instrument in instruments]
     rejected = [r for one in listed for r in one.rejected if any(claims(i, r.url) for i in candidates)]
-    return _ordered([*found.granules, *granules], [*found.rejected, *rejected], state_of, readers)
+    return _ordered({*found.granules, *granules}, {*found.rejected, *rejected, *unnamed}, state_of, readers)
 
 
 def _working_instruments() -> list[Instrument]:
@@ -105,16 +110,25 @@ def _unchanged(known: Inventory | None, state_of: Mapping[str, str], readers: st
     granules: dict[str, list[Granule]] = {}
     for one in known.granules:
         granules.setdefault(file_of(one.url), []).append(one)
-    found = {url: Indexed(url, tuple(granules[url])) for url in same & granules.keys()}
-    return found | {one.url: Indexed(one.url, reason=one.reason) for one in known.rejected if one.url in same}
+    reasons = {one.url: one.reason for one in known.rejected}
+    found = same & (granules.keys() | reasons.keys())
+    return {url: Indexed(url, tuple(granules.get(url, ())), reasons.get(url, "")) for url in found}
 
 
 def _index(work: Mapping[str, str], names: list[str], by_format: bool, workers: int | None) -> Iterator[Indexed]:
     """Index files, with a bounded number of them under way."""
     many = len(work) >= _PROCESSES_FROM and "forkserver" in multiprocessing.get_all_start_methods()
     count = workers or max(cpu_count() or 1, 1 if many else 4)
-    with _processes(count) if many else ThreadPoolExecutor(count) as pool:
-        yield from _windowed(pool, batched(work.items(), _BATCH if many else 1), names, by_format, _AHEAD * count)
+    rest, done = list(work.items()), 0
+    try:
+        with _processes(count) if many else ThreadPoolExecutor(count) as pool:
+            batches = batched(rest, _BATCH if many else 1)
+            for result in _windowed(pool, batches, names, by_format, _AHEAD * count):
+                yield result
+                done += 1
+    except BrokenProcessPool:  # a script without a main guard, which processes cannot import, or one that was killed
+        with ThreadPoolExecutor(max(count, 4)) as pool:
+            yield from _windowed(pool, batched(rest[done:], 1), names, by_format, _AHEAD * count)
 
 
 def _windowed(
@@ -169,7 +183,7 @@ def _settled(results: Sequence[Indexed], state_of: Mapping[str, str], readers: s
 
 
 def _ordered(
-    granules: Sequence[Granule], rejected: Sequence[Rejection], state_of: Mapping[str, str], readers: str
+    granules: Iterable[Granule], rejected: Iterable[Rejection], state_of: Mapping[str, str], readers: str
 ) -> Inventory:
     order = sorted(granules, key=lambda g: (g.instrument, g.site, g.start, g.sha256, g.url))
     return Inventory(tuple(order), tuple(sorted(rejected, key=lambda r: r.url)), state_of, readers)

@@ -67,8 +67,8 @@ class Inventory:
                 instrument in (None, one.instrument)
                 and site in (None, one.site)
                 and format in (None, one.format)
-                and (start is None or one.stop > start)
-                and (stop is None or (one.start < stop and one.stop > one.start))
+                and (start is None or one.stop > max(start, one.start))
+                and (stop is None or one.start < min(stop, one.stop))
             )
 
         return Inventory(tuple(filter(chosen, self.granules)), ())

@@ -111,11 +111,12 @@ def inventory(  # noqa: PLR0913 - the options of the command
     span = [None if moment is None else parse_utc(moment) for moment in (start, stop)]
     with Progress("indexing", "files", quiet=as_json) as progress:
         found = catalog.inventory(paths, instruments=instrument, known=known, progress=progress.files)
-    if (site, raw_format, start, stop) != (None, None, None, None):
-        found = found.select(site=site, format=raw_format, start=span[0], stop=span[1])
     if output is not None:
         found.save(output)
-    print_json(found.as_json()) if as_json else show.inventory(found, output)
+    shown = found
+    if (site, raw_format, start, stop) != (None, None, None, None):
+        shown = found.select(site=site, format=raw_format, start=span[0], stop=span[1])
+    print_json(shown.as_json()) if as_json else show.inventory(shown, output)
     raise typer.Exit(0 if all(one.is_label for one in found.rejected) else 3)
 
 

@@ -158,6 +158,24 @@ def index_copy(copy: Path, url: str) -> list[Granule]:
         return [_named(granule, local, copy, url) for granule in found]
 
 
+def index_archive(name: str) -> tuple[list[Granule], list[str]]:
+    """Return what is in the files of a zip archive, and why some of them are not taken.
+
+    Raises
+    ------
+    FormatError
+        It is no archive that can be read.
+    """
+    found: list[Granule] = []
+    reasons = []
+    for member in members(name):
+        try:
+            found += index(member)
+        except (FormatError, OSError) as error:
+            reasons.append(str(error))
+    return list(dict.fromkeys(found)), reasons
+
+
 def recognise(path: Path) -> Format:
     """Return the format of a local, uncompressed file.
 
@@ -181,16 +199,10 @@ def recognise(path: Path) -> Format:
 
 def _index_archive(name: str) -> list[Granule]:
     """Index every file of an archive that a reader takes; if none does, the reasons are the error."""
-    found: list[Granule] = []
-    reasons = []
-    for member in members(name):
-        try:
-            found += index(member)
-        except FormatError as error:
-            reasons.append(str(error))
+    found, reasons = index_archive(name)
     if not found:
         raise FormatError(f"{name}: no file in it is taken: {'; '.join(reasons[:8]) or 'it is empty'}")
-    return list(dict.fromkeys(found))
+    return found
 
 
 def _named(granule: Granule, local: Path, copy: Path, url: str) -> Granule:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import time
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -71,7 +72,7 @@ def fetched(source: Source) -> Iterator[Path]:
             local = _scratch(stack) / "buffer"
             local.write_bytes(source if isinstance(source, bytes | bytearray | memoryview) else source.read())
             yield local
-        elif _REMOTE.match(os.fspath(source)):
+        elif _REMOTE.match(os.fspath(source)) and not Path(source).exists():
             yield _fetched(os.fspath(source), stack)
         else:
             yield Path(source)
@@ -136,6 +137,10 @@ def members(url: str) -> list[str]:
         found = sorted(str(one) for one in archive.find(""))
     except Exception as error:  # zipfile raises many things on damaged archives
         raise FormatError(f"{url}: damaged zip archive ({type(error).__name__}: {error})") from error
+    for one in found:
+        # A name with :: would be taken for a chain of places, and lead out of the archive.
+        if "::" in one or "://" in one or one.startswith("/") or ".." in Path(one).parts:
+            raise FormatError(f"{url}: a file in it is named {one!r}, which leads out of the archive")
     return [f"zip://{one}::{url}" for one in found]
 
 
@@ -193,6 +198,8 @@ def _copy(url: str, to: Path, *, required: bool) -> None:
             to.unlink(missing_ok=True)
             if not required:
                 return
+            if isinstance(error, zipfile.BadZipFile | zlib.error | EOFError | RuntimeError):
+                raise FormatError(f"{url}: damaged, or locked, in its archive ({error})") from error
             if attempt == _ATTEMPTS - 1:
                 raise OSError(f"{url}: could not be fetched in {_ATTEMPTS} attempts ({error!r})") from error
             time.sleep(_PAUSE * 2**attempt)
@@ -279,9 +286,11 @@ def _gunzip(packed: Path, plain: Path, url: str) -> None:
             if written > most:
                 raise FormatError(f"{url}: gzip that holds more than {most} bytes")
             if unpack.eof:
-                rest = unpack.unused_data or file.read(_BLOCK)
-                if not rest.strip(b"\0"):
-                    break  # padding after the last member, as tapes leave it
+                rest = (unpack.unused_data or file.read(_BLOCK)).lstrip(b"\0")
+                while not rest and (more := file.read(_BLOCK)):  # padding, as tapes leave it
+                    rest = more.lstrip(b"\0")
+                if not rest:
+                    break
                 unpack, block = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16), rest
             else:
                 block = unpack.unconsumed_tail or file.read(_BLOCK)

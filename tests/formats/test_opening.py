@@ -116,16 +116,22 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch
         formats.read(f"zip://zeros.cef::{path}")
 
 
-def test_a_member_cannot_leave_the_folder_it_is_copied_to(tmp_path: Path) -> None:
-    path = tmp_path / "inner" / "escape.zip"
-    path.parent.mkdir()
+@pytest.mark.parametrize("name", ["../../made.cef", "/made.cef", "a.cef::/etc/passwd", "a.cef::http://host/b"])
+def test_a_member_whose_name_leads_out_of_the_archive_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "escape.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("../../made.cef", CEF)
-    for url in opening.members(str(path)):
-        with opening.fetched(url) as local:
-            assert local.name == "made.cef"
-            assert local.parent.name.startswith("ilrs-raw-")
-    assert not (tmp_path / "made.cef").exists()
+        archive.writestr(zipfile.ZipInfo(name), CEF)
+    with pytest.raises(FormatError, match=r"escape.zip: a file in it is named .* which leads out of the archive"):
+        formats.index(path)
+
+
+def test_a_member_with_a_bad_checksum_is_damage_and_not_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "raw.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.cef", CEF)
+    path.write_bytes(path.read_bytes().replace(b"cm-3", b"cm-2"))
+    with pytest.raises(FormatError, match=r"damaged, or locked, in its archive"):
+        formats.read(path)
 
 
 def test_bytes_of_another_digest_are_refused(file: Path) -> None:

@@ -8,6 +8,7 @@ where they lie beside the checkout in shared/data, or where `ILRS_SHARED` says.
 """
 
 import argparse
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -15,6 +16,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -220,6 +222,23 @@ def row(name: str, mutations: int) -> dict[str, Any]:
     return found
 
 
+def facts() -> Counter[str]:
+    """Return how many numbers of the data sheet of the real files `tests/formats/test_facts.py` compares, by format."""
+    place = ROOT / "tests" / "formats" / "test_facts.py"
+    spec = importlib.util.spec_from_file_location("test_facts", place)
+    test = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(test)
+    found: Counter[str] = Counter()
+    for file, entry in test.load(REAL).items() if (REAL / "facts.json").is_file() else ():
+        blocks = [one for one in test.statistics(entry.get("facts")) if one[0].rpartition(".")[2] not in test.DERIVED]
+        count = 3 * len(blocks) + len(test.moments(entry.get("facts"), test.FIRST + test.LAST))
+        if count and (REAL / file).is_file():
+            with tempfile.TemporaryDirectory() as folder:
+                granules = formats.index(test.local_copy(REAL, file, Path(folder)))
+            found[granules[0].format] += count
+    return found
+
+
 def _speed(path: Path, read: Callable[[], Any], bare: Callable[[], Any] | None) -> dict[str, Any]:
     """Return bytes a second of both, and the ratio of their times; where no library reads it, of ours alone."""
     calls = {"own": read} | ({"bare": bare} if bare else {})
@@ -259,13 +278,19 @@ def _real(name: str, folder: Path) -> list[Path]:
     return found[:MOST]
 
 
-def _table(rows: Iterable[dict[str, Any]]) -> str:
-    head = "| format | what it is | parsed by | damaged copies survived | MB/s | the library alone | time, ratio |\n"
-    lines = [head, "|---|---|---|---|---|---|---|\n"]
+def _table(rows: Iterable[dict[str, Any]], compared: Counter[str]) -> str:
+    columns = (
+        "format | what it is | parsed by | damaged copies survived | facts compared | MB/s | the library alone | ratio"
+    )
+    lines = [f"| {columns} |\n", "|---" * 8 + "|\n"]
     for one in rows:
-        speed = " | ".join(f"{one[key]:.3g}" if key in one else "" for key in ("MB/s own", "MB/s bare", "ratio"))
+        numbers = {key: f"{one[key]:,.1f}" for key in ("MB/s own", "MB/s bare") if key in one}
+        numbers |= {"ratio": f"{one['ratio']:.2f}"} if "ratio" in one else {}
+        speed = " | ".join(numbers.get(key, "") for key in ("MB/s own", "MB/s bare", "ratio"))
         about = formats.FORMATS[one["format"]].about
-        lines.append(f"| `{one['format']}` | {about} | {one['library']} | {one['mutations']:,} | {speed} |\n")
+        lines.append(
+            f"| `{one['format']}` | {about} | {one['library']} | {one['mutations']:,} | {compared[one['format']]} | {speed} |\n"
+        )
     return "".join(lines)
 
 
@@ -280,10 +305,11 @@ def main() -> None:
         for name in arguments.names:
             rows.append(pool.apply(row, (name, arguments.mutations)))
             print(rows[-1], flush=True)
-    print(_table(rows))
+    table = _table(rows, facts())
+    print(table)
     if arguments.write:
         before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-        DOCUMENT.write_text(before + BEGIN + _table(rows) + END + rest.partition(END)[2])
+        DOCUMENT.write_text(before + BEGIN + table + END + rest.partition(END)[2])
 
 
 if __name__ == "__main__":

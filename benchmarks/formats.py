@@ -288,9 +288,8 @@ def _table(rows: Iterable[dict[str, Any]], compared: Counter[str]) -> str:
         numbers |= {"ratio": f"{one['ratio']:.2f}"} if "ratio" in one else {}
         speed = " | ".join(numbers.get(key, "") for key in ("MB/s own", "MB/s bare", "ratio"))
         about = formats.FORMATS[one["format"]].about
-        lines.append(
-            f"| `{one['format']}` | {about} | {one['library']} | {one['mutations']:,} | {compared[one['format']]} | {speed} |\n"
-        )
+        cells = [f"`{one['format']}`", about, one["library"], f"{one['mutations']:,}", compared[one["format"]], speed]
+        lines.append(f"| {' | '.join(map(str, cells))} |\n")
     return "".join(lines)
 
 

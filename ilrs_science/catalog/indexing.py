@@ -173,7 +173,7 @@ def _completed(granule: Granule, url: str, site: str, size: int, digest: str) ->
 
 def _regular(local: Path, url: str) -> int:
     """Return the bytes of a file that has some; a pipe or a device would be waited for for ever."""
-    if local.exists() and not local.is_file():
+    if local.exists() and not local.is_file() and not local.is_dir():
         raise FormatError(f"{url}: no regular file")
     size = local.stat().st_size
     if not size:

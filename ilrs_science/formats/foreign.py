@@ -14,7 +14,7 @@ from ilrs_science.errors import FormatError, IlrsError
 
 
 @contextmanager
-def foreign(path: Path | str, what: str) -> Iterator[None]:
+def foreign(path: Path | str, what: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Turn whatever a library raises on damaged bytes into a FormatError that names the file, and mute its warnings.
 
     Libraries trust the lengths and offsets that a file declares, so that damage shows as any exception at all. What a
@@ -26,6 +26,8 @@ def foreign(path: Path | str, what: str) -> Iterator[None]:
         The file; that it exists has been seen before.
     what
         What it was read as: `FITS`, `CDF`.
+    but
+        Exceptions that mean something else, and go on.
 
     Raises
     ------
@@ -36,6 +38,8 @@ def foreign(path: Path | str, what: str) -> Iterator[None]:
         try:
             yield
         except IlrsError:
+            raise
+        except but:
             raise
         except Exception as error:
             said = " ".join(str(error).split())[:300]

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 import fsspec
 
 from ilrs_science.errors import FormatError, IlrsError
+from ilrs_science.formats.foreign import foreign
 
 type Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 """A path, an fsspec URL (`s3://`, `https://`, `zip://member::archive.zip`), bytes, or an open binary file."""
@@ -132,11 +133,9 @@ def members(url: str) -> list[str]:
         It is no archive that can be read.
     """
     chained = url if _REMOTE.match(url) else f"file://{Path(url).absolute()}"
-    try:
+    with foreign(url, "zip archive"):
         archive, _ = fsspec.url_to_fs(f"zip://::{chained}")
         found = sorted(str(one) for one in archive.find(""))
-    except Exception as error:  # zipfile raises many things on damaged archives
-        raise FormatError(f"{url}: damaged zip archive ({type(error).__name__}: {error})") from error
     for one in found:
         # A name with :: would be taken for a chain of places, and lead out of the archive.
         if "::" in one or "://" in one or one.startswith("/") or ".." in Path(one).parts:

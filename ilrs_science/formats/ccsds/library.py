@@ -12,7 +12,7 @@ from ilrs_science.errors import FormatError
 from ilrs_science.formats.ccsds.fields import Decoded, Ragged
 from ilrs_science.formats.ccsds.stream import Positions
 from ilrs_science.formats.ccsds.units import Units
-from ilrs_science.formats.foreign import library
+from ilrs_science.formats.foreign import foreign, library
 
 UNKNOWN = "APID {} is not in the definition"
 AMBIGUOUS = "APID {} has more than one layout in the definition"
@@ -70,12 +70,13 @@ def _parsed(definition: Any, units: Units, number: int) -> Any:
     exceptions: Any = library("space_packet_parser.exceptions", "ccsds")
     start = int(units.starts[number])
     try:
-        packet = definition.parse_bytes(units.octets[start : start + int(units.sizes[number])].tobytes())
+        with foreign("packets", "packet", but=(exceptions.UnrecognizedPacketTypeError,)):
+            packet = definition.parse_bytes(units.octets[start : start + int(units.sizes[number])].tobytes())
     except exceptions.UnrecognizedPacketTypeError as error:
         units.rejected[(UNKNOWN if "abstract" in str(error) else AMBIGUOUS).format(units.apid)] += 1
         return None
-    except Exception as error:  # noqa: BLE001 - the library raises anything on values that the definition does not foresee
-        units.rejected[f"not as the definition says ({type(error).__name__})"] += 1
+    except FormatError as error:
+        units.rejected[f"not as the definition says ({type(error.__cause__).__name__})"] += 1
         return None
     if packet._parsing_pos != 8 * len(packet.binary_data):  # noqa: SLF001 - the library only warns
         units.rejected[LENGTH] += 1

@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ilrs_science.errors import FormatError
 from ilrs_science.formats.ccsds.document import load_xtce
 from ilrs_science.formats.ccsds.fields import Columns, Decoded, Field, Ragged, column, suits
 from ilrs_science.formats.ccsds.library import AMBIGUOUS, LENGTH, UNKNOWN, by_library, texts
 from ilrs_science.formats.ccsds.stream import Bytes, Positions, rows
 from ilrs_science.formats.ccsds.units import Units
-from ilrs_science.formats.foreign import library
+from ilrs_science.formats.foreign import foreign, library
 from ilrs_science.formats.format import unit_attributes
 
 _FEW = 8
@@ -249,8 +250,9 @@ def _by_value(
     results: list[Any] = []
     for value in different.tolist():
         try:
-            results.append(function(value))
-        except Exception:  # noqa: BLE001 - calibrators raise anything outside their range
+            with foreign("packets", "value"):  # calibrators raise anything outside their range
+                results.append(function(value))
+        except FormatError:
             results.append(None)
     known = np.array([result is not None for result in results], np.bool_)
     spare = next((result for result in results if result is not None), 0.0)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ilrs_science.errors import FormatError
+from ilrs_science.formats.foreign import foreign
 from ilrs_science.formats.format import plain
 
 CARD = 80
@@ -123,7 +124,8 @@ class Cards:
 
         text = self.raw[start:stop]
         try:
-            value = fits.Card.fromstring(text).value
-        except Exception:  # noqa: BLE001 - astropy raises several kinds
+            with foreign("header", "card"):
+                value = fits.Card.fromstring(text).value
+        except FormatError:
             return text[8:].lstrip("= ").rstrip(), False
         return ("" if isinstance(value, fits.card.Undefined) else value), True

@@ -526,8 +526,8 @@ def test_a_detached_label_may_leave_out_the_name_of_its_file(tmp_path: Path) -> 
 
 def test_a_file_is_recognised_by_its_label_or_by_one_that_points_to_it(tmp_path: Path) -> None:
     label, _ = mapper_files(tmp_path)
-    (tmp_path / "M3_V03_XXX.IMG").write_bytes(bytes(100))
-    for name, expected in ((label.name, True), ("M3_V03_RDN.IMG", True), ("M3_V03_XXX.IMG", False)):
+    (tmp_path / "M3_V03_OTHER.IMG").write_bytes(bytes(100))
+    for name, expected in ((label.name, True), ("M3_V03_RDN.IMG", True), ("M3_V03_OTHER.IMG", False)):
         path = tmp_path / name
         assert FORMAT.recognises(path.read_bytes()[:32768], path) is expected
 

@@ -166,7 +166,7 @@ def _fetched(url: str, stack: ExitStack) -> Path:
         name = Path(url.partition("::")[0].removeprefix("zip://")).name or "file"
     folder = _scratch(stack)
     _copy(url, folder / name, required=True)
-    for other in _labels_of(name):
+    for other in _labels_of(name.removesuffix(".gz")):
         _copy(beside(url, other), folder / other, required=False)
     return folder / name
 

@@ -18,6 +18,7 @@ import trustme
 
 from ilrs_science import FormatError, formats
 from ilrs_science.formats import opening
+from ilrs_science.simulate.gras import lpr_pair
 
 CEF = """FILE_NAME = "made.cef"
 FILE_FORMAT_VERSION = "CEF-2.0"
@@ -282,3 +283,18 @@ def test_a_bucket_is_read_and_indexed(bucket: str) -> None:
     assert densities(f"{bucket}/a/one.cef", sha256=DIGEST) == [1.5, 2.5]
     (granule,) = formats.index(f"{bucket}/b/two.cef.gz")
     assert (granule.url, granule.count) == (f"{bucket}/b/two.cef.gz", 2)
+
+
+def test_the_label_beside_remote_data_comes_along_packed_or_not(tmp_path: Path) -> None:
+    import fsspec  # noqa: PLC0415 - as above
+
+    pair = lpr_pair(tmp_path)
+    memory = fsspec.filesystem("memory")
+    memory.pipe(f"/radar/{pair.label.name}", pair.label.read_bytes())
+    memory.pipe(f"/radar/{pair.data.name}", pair.data.read_bytes())
+    memory.pipe(f"/radar/{pair.data.name}.gz", gzip.compress(pair.data.read_bytes()))
+    for suffix in ("", ".gz"):
+        (granule,) = formats.index(f"memory://radar/{pair.data.name}{suffix}")
+        assert (granule.instrument, granule.url) == ("LPR-2B", f"memory://radar/{pair.data.name}{suffix}")
+        assert formats.read(f"memory://radar/{pair.data.name}{suffix}").equals(formats.read(pair.data))
+    memory.rm("/radar", recursive=True)

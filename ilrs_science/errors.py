@@ -30,8 +30,20 @@ class CubeError(IlrsError):
     """A store is not a cube, or is another cube than the pipeline describes."""
 
 
+class CubeBusyError(CubeError):
+    """Another run is writing the cube; says who, where and since when."""
+
+
+class LeaseLostError(CubeError):
+    """Another run has taken the cube over while this one was writing it."""
+
+
+class ReplaceError(CubeError):
+    """Parts of a finished cube would be made anew for other reasons than new data, and nobody has agreed to that."""
+
+
 class CountError(IlrsError):
-    """The samples of a run do not add up: read is not placed + rejected + duplicate."""
+    """The samples of a run do not add up: read is not placed + rejected + duplicate + conflict."""
 
 
 class ClusterError(IlrsError):

@@ -31,6 +31,8 @@ class Encoding:
 VALUES = Encoding(shuffle="bitshuffle")
 SMOOTH = Encoding(shuffle="shuffle")
 
+_LONGEST = 8  # bytes of the longest integer
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -60,11 +62,22 @@ class Variable:
     """Further CF or ISTP attributes."""
 
     @property
+    def stored_dtype(self) -> str:
+        """NumPy dtype in the cube.
+
+        An integer of up to four bytes without a declared `fill` is stored in twice as many: every value that it can have
+        may be measured (65535 is what a saturated converter of 16 bits gives), so none is free to say that nothing was.
+        """
+        dtype = np.dtype(self.dtype)
+        wider = dtype.kind in "iu" and self.fill is None and dtype.itemsize < _LONGEST
+        return f"{dtype.kind}{2 * dtype.itemsize}" if wider else self.dtype
+
+    @property
     def empty(self) -> float | int:
         """Value of a cell that no sample reached."""
         if self.fill is not None:
             return self.fill
-        dtype = np.dtype(self.dtype)
+        dtype = np.dtype(self.stored_dtype)
         return float("nan") if dtype.kind == "f" else int(np.iinfo(dtype).max)
 
     def uncertain(self) -> Variable:
@@ -172,7 +185,8 @@ class Product:
     def sample_bytes(self, place: Place) -> int:
         """Return the bytes of one sample over all stored variables."""
         return sum(
-            int(np.prod(self.shape(v, 1), dtype=np.int64)) * np.dtype(v.dtype).itemsize for v in self.stored(place)
+            int(np.prod(self.shape(v, 1), dtype=np.int64)) * np.dtype(v.stored_dtype).itemsize
+            for v in self.stored(place)
         )
 
     def check(self, block: xr.Dataset) -> list[Fault]:

@@ -5,15 +5,41 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science.geometry.ephemeris import Ephemeris
 from ilrs_science.geometry.moments import Moments
-from ilrs_science.geometry.time import Nanoseconds
+from ilrs_science.geometry.time import Nanoseconds, squeezed_utc
 from ilrs_science.model.site import Site
 
-TIME = {"standard_name": "time", "long_name": "time (time_scale: TAI)", "time_scale": "TAI"}
+UTC = {"standard_name": "time", "long_name": "time (time_scale: UTC)", "time_scale": "UTC"}
+"""Of a coordinate `time`: what people select, resample and join by; seconds at an inserted one are squeezed."""
+TAI = {"standard_name": "time", "long_name": "time (time_scale: TAI)", "time_scale": "TAI"}
+"""Of a coordinate `tai`: the exact time."""
+
+
+def both_times(tai: Nanoseconds, dim: str = "time") -> dict[str, xr.Variable]:
+    """Return the coordinates `time` (UTC) and `tai` of samples along a dimension, datetime64[ns].
+
+    Parameters
+    ----------
+    tai
+        TAI ns since 1970, int64, one a sample.
+    dim
+        The dimension.
+
+    Raises
+    ------
+    IlrsError
+        A time before 1960, where UTC begins.
+    """
+    ns = np.ascontiguousarray(tai, np.int64)
+    return {
+        "time": xr.Variable((dim,), squeezed_utc(ns).view("M8[ns]"), dict(UTC)),
+        "tai": xr.Variable((dim,), ns.view("M8[ns]"), dict(TAI)),
+    }
 
 
 def dataset(

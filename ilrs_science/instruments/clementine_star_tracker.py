@@ -47,7 +47,7 @@ def read(granule: Granule) -> xr.Dataset:
             "signal": (("time", "y", "x"), signal, {"units": "count"}),
             "exposure": ("time", [_exposure(label, granule.url)], {"units": "s"}),
         },
-        {"time": [_start(label, granule.url)]},
+        {"tai": ("time", [_start(label, granule.url)])},
         {"site": "clementine"},
     )
 

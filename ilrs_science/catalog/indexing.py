@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from ilrs_science import formats
 from ilrs_science.catalog.files import claims
+from ilrs_science.catalog.times import sample_times, with_times
 from ilrs_science.errors import FormatError, IlrsError
 from ilrs_science.formats.opening import fetched, is_zip, unpacked
 from ilrs_science.model.granule import Granule
@@ -89,24 +89,8 @@ def rejected_counts(ds: xr.Dataset) -> dict[str, int]:
     return {str(reason): int(count) for reason, count in dict(ds.attrs.get("rejected", {})).items()}
 
 
-def sample_times(ds: xr.Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return the times of samples as native int64 TAI ns.
-
-    Raises
-    ------
-    FormatError
-        There is no `time` coordinate of integers along `time`.
-    """
-    if "time" not in ds.coords or ds["time"].dims != ("time",) or ds["time"].dtype.kind not in "iu":
-        found = (
-            f"{ds['time'].dtype} along {ds['time'].dims}" if "time" in ds.coords else f"coordinates {list(ds.coords)}"
-        )
-        raise FormatError(f"read must give a coordinate time of int64 TAI nanoseconds along time; found {found}")
-    return np.asarray(ds["time"].values, np.int64)
-
-
 def _index_by_reading(instrument: Instrument, bare: Granule) -> Granule:
-    ds = instrument.read(bare)
+    ds = with_times(instrument.read(bare))
     times = sample_times(ds)
     if not times.size:
         reasons = "; ".join(f"{count} rejected: {reason}" for reason, count in rejected_counts(ds).items())

@@ -10,9 +10,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science import references, registry
-from ilrs_science.catalog import sample_times
+from ilrs_science.catalog import sample_times, with_times
 from ilrs_science.engine.calls import call_parameters
-from ilrs_science.errors import ProductError, StepError
+from ilrs_science.errors import FormatError, ProductError, StepError
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part, StepCall
@@ -142,7 +142,22 @@ def _checked_call(function: StepFunction, ds: xr.Dataset, parameters: dict[str, 
         raise StepError(f"step {name} returned {type(out).__name__}; expected an xarray.Dataset")
     if out.sizes.get("time") != ds.sizes["time"]:
         raise StepError(f"step {name} returned {out.sizes.get('time')} samples along time; expected {ds.sizes['time']}")
-    if "quality" not in out or "time" not in out.coords:
-        gone = "quality" if "quality" not in out else "time"
-        raise StepError(f"step {name} dropped {gone}; steps set flags and keep times")
+    if gone := [one for one in ("quality", "time", "tai") if one not in out.variables]:
+        raise StepError(f"step {name} dropped {' and '.join(gone)}; steps set flags and keep times")
+    return _with_time_of_tai(name, ds, out)
+
+
+def _with_time_of_tai(name: str, ds: xr.Dataset, out: xr.Dataset) -> xr.Dataset:
+    """Return what a step made with `time` renewed where it moved `tai`."""
+    if not _same(out["tai"].values, ds["tai"].values):
+        try:
+            return with_times(out.drop_vars("time"))
+        except FormatError as error:
+            raise StepError(f"step {name}: {error}") from error
+    if not _same(out["time"].values, ds["time"].values):
+        raise StepError(f"step {name} changed time without tai; a step that moves samples assigns tai, time follows")
     return out
+
+
+def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    return one.dtype == other.dtype and np.array_equal(one, other)

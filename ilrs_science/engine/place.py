@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ilrs_science.model.axis import Axis, Times
 from ilrs_science.model.product import Place, Product
-from ilrs_science.model.quality import MISSING
+from ilrs_science.model.quality import MISSING, QUALITY_DTYPE
 
 type Mask = NDArray[np.bool_]
 
@@ -113,7 +113,7 @@ class Block:
             return quality
         # A number that is missing in any component is missing as a whole, where the flags do not tell components apart.
         whole = _like(~np.isnan(values), dims, self._dims("quality"), self.product)
-        return quality | np.where(whole, 0, MISSING).astype(np.uint16)
+        return quality | np.where(whole, 0, MISSING).astype(QUALITY_DTYPE)
 
     def _names(self) -> list[str]:
         return [*(variable.name for variable in self.product.values), "quality"]

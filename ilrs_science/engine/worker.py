@@ -20,7 +20,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science import registry
-from ilrs_science.catalog import rejected_counts, sample_times
+from ilrs_science.catalog import rejected_counts, sample_times, with_times
 from ilrs_science.engine.account import Tally, count_outside, is_home, is_mine
 from ilrs_science.engine.chain import check_samples, joined, run_steps, with_quality
 from ilrs_science.engine.place import Block
@@ -133,10 +133,8 @@ def _gather(part: Part, instrument: Instrument, site: Site, tallies: list[Tally]
 
 def _read(instrument: Instrument, granule: Granule) -> xr.Dataset:
     """Read a granule and hold it to what its index promised."""
-    ds = instrument.read(granule)
+    ds = with_times(instrument.read(granule))
     times = sample_times(ds)
-    if ds["time"].dtype != np.int64:
-        ds = ds.assign_coords(time=times)
     yielded = times.size + sum(rejected_counts(ds).values())
     if yielded != granule.count:
         raise FormatError(f"declared {granule.count} samples, read {yielded}")

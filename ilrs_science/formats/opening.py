@@ -22,6 +22,7 @@ import fsspec
 
 from ilrs_science.errors import FormatError, IlrsError
 from ilrs_science.formats.foreign import foreign
+from ilrs_science.formats.two_times import with_both_times
 
 type Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 """A path, an fsspec URL (`s3://`, `https://`, `zip://member::archive.zip`), bytes, or an open binary file."""
@@ -89,12 +90,12 @@ def unpacked(local: Path, url: str) -> Iterator[Path]:
 def opens[**Parameters, Result](
     function: Callable[Concatenate[Path, Parameters], Result],
 ) -> Callable[Concatenate[Source, Parameters], Result]:
-    """Let a reader of local files take any source; errors and granules name the source, not the copy."""
+    """Let a reader of local files take any source and give both times; errors and granules name the source."""
 
     @wraps(function)
     def from_anywhere(path: Source, *args: Parameters.args, **options: Parameters.kwargs) -> Result:
         with opened(path) as local:
-            return named_as(path, local, lambda: function(local, *args, **options))
+            return named_as(path, local, lambda: with_both_times(function(local, *args, **options)))
 
     return from_anywhere  # type: ignore[return-value]  # the name of the first parameter is kept, too
 

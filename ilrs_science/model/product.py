@@ -106,7 +106,7 @@ class Product:
     exposures
         Whether the cube has an exposure axis (frames, each with its site) rather than a regular one.
     flags
-        Meanings of the instrument's own quality flags, in the order of their bits (from bit 8 up).
+        Meanings of the instrument's own quality flags, in the order of their bits (from bit 16 up).
     quality
         Dimensions of `quality`; by default those of the primary variable.
     about
@@ -245,6 +245,8 @@ class Product:
         names = [n for v in self.declared for n in (v.name, f"{v.name}_uncertainty")[: 1 + v.uncertainty]]
         taken = {
             "time",
+            "tai",
+            "time_bounds",
             "site",
             "lon",
             "lat",

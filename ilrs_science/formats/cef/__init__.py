@@ -18,7 +18,7 @@ from ilrs_science.errors import FormatError, IlrsError
 from ilrs_science.formats.cef.header import Header, Variable, read_header
 from ilrs_science.formats.format import Format, granule, unit_attributes
 from ilrs_science.formats.opening import opens
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 from ilrs_science.geometry.time import parse_utc, utc_to_tai
 from ilrs_science.model.granule import Granule
 
@@ -82,7 +82,7 @@ def index_cef(path: Path) -> list[Granule]:
         The file is no CEF-2, is damaged, or has no record.
     """
     ds = read_cef(path)
-    times = ds["time"].to_numpy()
+    times = ds["tai"].to_numpy().astype(np.int64)
     if not times.size:
         raise FormatError(f"{path}: no record ({ds.attrs['rejected'] or 'none in the file'})")
     said = {key: str(ds.attrs.get(key, [""])[0]) for key in ("OBSERVATORY", "EXPERIMENT", "INSTRUMENT_NAME")}
@@ -169,7 +169,7 @@ def _dataset(header: Header, varying: list[Variable], table: pd.DataFrame, rejec
         elif "DATA" in variable.attributes:
             found[variable.name] = _constant(header.path, variable)
     attributes = {**header.attributes, "epoch": clocks[0].name, "rejected": rejected}
-    return xr.Dataset(found, {"time": ("time", times[good], {**_attributes(clocks[0]), **TIME})}, attributes)
+    return xr.Dataset(found, {"time": ("time", times[good], {**_attributes(clocks[0]), **TAI})}, attributes)
 
 
 def _constant(path: Path, variable: Variable) -> tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]:

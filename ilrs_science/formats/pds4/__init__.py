@@ -22,7 +22,7 @@ from ilrs_science.formats.pds4.product import attributes_of, product
 from ilrs_science.formats.pds4.table import Table, count_records, fields_of, read_table
 from ilrs_science.formats.pds4.time import Times, clocks, label_span, times
 from ilrs_science.formats.pds4.values import constants_of, physical
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 from ilrs_science.model.granule import Granule
 
 _OTHERS = (b"SIMPLE  =", b"\x89HDF", b"CDF\x01", b"CDF\x02", b"\xcd\xf3\x00\x01")
@@ -182,7 +182,7 @@ def _variables(table: Table, found: dict[str, _Variable], clock: Times | None) -
     good = table.good if clock is None else table.good & clock.good
     kept: Any = slice(None) if good.all() else good
     dimension = _Dimensions({*found, along})
-    coordinates = {} if clock is None else {"time": ("time", clock.tai[kept], TIME)}
+    coordinates = {} if clock is None else {"time": ("time", clock.tai[kept], TAI)}
     variables = {}
     for name, one in found.items():
         if clock is None or clock.clock.kind != "text" or name != clock.clock.field:

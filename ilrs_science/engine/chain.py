@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,11 @@ from ilrs_science.model.duration import Duration
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part, StepCall
 from ilrs_science.model.product import Product
-from ilrs_science.model.quality import QUALITY_DTYPE, flag_attributes
+from ilrs_science.model.quality import QUALITY_DTYPE, flag_attributes, set_flag
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.site import Site
 from ilrs_science.model.step import StepFunction, declared_scope, step_parameters
+from ilrs_science.model.values import value_faults
 
 _EVER = 2**62  # ns; beyond every time
 
@@ -42,6 +43,9 @@ def run_steps(  # noqa: PLR0913, PLR0917 - the whole context of a chain
             continue
         before = sample_times(ds)
         ds = _apply(function, call, ds, site, part)
+        if any(not by_site.get(site.name) for by_site in call.references.values()):
+            # Only an optional one can be absent here; what ran without it says so.
+            ds = set_flag(ds, "no_reference", xr.ones_like(ds["quality"], dtype=bool))
         after = sample_times(ds)
         moved = np.abs(after - before)
         if (moved > call.margin).any():
@@ -71,9 +75,15 @@ def with_quality(ds: xr.Dataset, product: Product) -> xr.Dataset:
     )
 
 
-def check_samples(instrument: Instrument, ds: xr.Dataset) -> None:
-    """Raise a ProductError with every way in which calibrated samples do not fit the product."""
-    if faults := instrument.product.check(ds):
+def check_samples(instrument: Instrument, ds: xr.Dataset, carried: Collection[str] = ()) -> None:
+    """Raise a ProductError with every way in which calibrated samples do not fit the product.
+
+    Parameters
+    ----------
+    carried
+        Units of what `read` gave.
+    """
+    if faults := instrument.product.check(ds) or value_faults(instrument.product, ds, carried):
         raise ProductError(f"{instrument.name}: " + "; ".join(map(str, faults)))
 
 
@@ -87,8 +97,8 @@ def _apply(function: StepFunction, call: StepCall, ds: xr.Dataset, site: Site, p
     }
     times = sample_times(ds)
     if declared_scope(function) == "granule":
-        # A whole granule takes the reference of its first sample in the cube's span.
-        began = max(int(times.min(initial=part.span[1])), part.span[0])
+        # A whole granule takes the reference of its first sample on the axis.
+        began = max(int(times.min(initial=part.axis.stop)), part.task.origin)
         return _checked_call(function, ds, fixed | _valid_at(chosen, began))
     changes = sorted({one.start for several in chosen.values() for one in several[1:]})
     if not changes or not len(times):

@@ -80,6 +80,11 @@ class Variable:
         dtype = np.dtype(self.stored_dtype)
         return float("nan") if dtype.kind == "f" else int(np.iinfo(dtype).max)
 
+    @property
+    def is_label(self) -> bool:
+        """Whether its numbers are names (a mode, a range), by CF's attributes: nobody may average them."""
+        return any(key in self.attributes for key in ("flag_values", "flag_masks", "flag_meanings"))
+
     def uncertain(self) -> Variable:
         """Return the variable that carries the uncertainty of this one."""
         return Variable(

@@ -38,6 +38,8 @@ NO_REFERENCE = np.uint32(1 << COMMON_FLAGS.index("no_reference"))
 """The flag of a sample for which a step had no reference."""
 CONFLICT = np.uint32(1 << COMMON_FLAGS.index("conflict"))
 """The flag of a cell for which there are several values."""
+NOT_APPLICABLE = np.uint32(1 << COMMON_FLAGS.index("not_applicable"))
+"""The flag of a cell for which a variable has no single value: a mode that changes within a slot."""
 
 
 def flag_table(instrument_flags: Sequence[str] = ()) -> dict[str, int]:

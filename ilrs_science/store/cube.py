@@ -236,6 +236,27 @@ def widened(wanted: Declaration, found: Existing) -> Declaration:
     return replace(wanted, sites=(*kept, *(one for one in wanted.sites if one.name not in names)), cut=found.cut)
 
 
+def shard_keys(place: Target) -> list[str]:
+    """Return the key of every stored shard of the data variables."""
+    found = existing(place)
+    if found is None:
+        return []
+    own = {"time", "tai", "time_bounds", "site", "lon", "lat", "height", *found.schema["product"]["coordinates"]}
+    names = {name.partition("/")[0] for name in place.names()} - own - {"records", _ROOT}
+    return [key for name in sorted(names) for key in place.list(name) if key.startswith(f"{name}/c/")]
+
+
+def remove_beyond(place: Target, wanted: Declaration) -> None:
+    """Remove the shards of an exposure cube that lie beyond its end, after it has lost exposures."""
+    if isinstance(wanted.axis, RegularAxis):
+        return
+    last = -(-wanted.axis.count // wanted.cut.shard)
+    for variable in wanted.product.stored(wanted.place):
+        for key in place.list(f"{variable.name}/c"):
+            if int(key.split("/")[2]) >= last:
+                place.delete(key)
+
+
 def stored_exposures(place: Target) -> set[tuple[int, str]]:
     """Return the instants, TAI ns, and sites of an exposure cube."""
     group = zarr.open_group(place.store(), mode="r")

@@ -179,7 +179,7 @@ def _new(number: int) -> Lease:
     job = next((os.environ[name] for name in _JOBS if name in os.environ), "")
     now = datetime.now(UTC).isoformat(timespec="seconds")
     here = os.getpid()
-    return Lease(number, uuid4().hex, _user(), socket.gethostname(), here, _born(here), job, now)
+    return Lease(number, uuid4().hex, _user(), socket.gethostname(), here, process_born(here), job, now)
 
 
 def _user() -> str:
@@ -189,7 +189,7 @@ def _user() -> str:
         return str(os.getuid())  # a container without a name for its user
 
 
-def _born(process: int) -> str:
+def process_born(process: int) -> str:
     """Return what tells a process of this machine from a later one of the same number; empty where nothing does."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -204,14 +204,14 @@ def _born(process: int) -> str:
 
 def _is_here(lease: Lease) -> bool:
     """Tell whether the holder is known to live on this machine."""
-    return bool(lease.born) and lease.host == socket.gethostname() and _born(lease.process) == lease.born
+    return bool(lease.born) and lease.host == socket.gethostname() and process_born(lease.process) == lease.born
 
 
 def _is_dead(lease: Lease) -> bool:
     """Tell whether the holder ran on this machine, since its last start, and has gone."""
-    mine = _born(os.getpid()).partition(" ")[0]
+    mine = process_born(os.getpid()).partition(" ")[0]
     same_boot = bool(mine) and lease.born.startswith(f"{mine} ") and lease.host == socket.gethostname()
-    return same_boot and _born(lease.process) != lease.born
+    return same_boot and process_born(lease.process) != lease.born
 
 
 def _beat(target: Target, lease: Lease, done: threading.Event, seconds: float) -> None:

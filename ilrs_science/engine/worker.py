@@ -24,7 +24,7 @@ from ilrs_science.catalog import rejected_counts, sample_times
 from ilrs_science.engine.account import Tally, count_outside, is_home, is_mine
 from ilrs_science.engine.chain import check_samples, joined, run_steps, with_quality
 from ilrs_science.engine.place import Block
-from ilrs_science.errors import FormatError, IlrsError, PluginError, StepError
+from ilrs_science.errors import FormatError, IlrsError, PluginError, StepError, is_outage
 from ilrs_science.model.axis import RegularAxis, Times
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
@@ -112,7 +112,7 @@ def _gather(part: Part, instrument: Instrument, site: Site, tallies: list[Tally]
             ds, order = run_steps(with_quality(ds, instrument.product), part.steps, instrument, site, part, "granule")
         except Exception as error:
             # A bad granule spoils only its own samples, and its reason is named.
-            if _is_systems(error):
+            if is_outage(error):
                 raise
             tally.fault = _reason(error)
             tally.read, tally.reasons = (
@@ -187,7 +187,7 @@ def _calibrate(  # noqa: PLR0913, PLR0917 - the whole context of a chain
     try:
         samples, sources, raw = calibrated(found)
     except Exception as error:
-        if _is_systems(error):
+        if is_outage(error):
             raise
         reasons = [_failure(calibrated, one) for one in found]
         good = [one for one, reason in zip(found, reasons, strict=True) if not reason]
@@ -216,18 +216,10 @@ def _failure(attempt: Callable[[Sequence[_Samples]], object], samples: _Samples)
     try:
         attempt([samples])
     except Exception as error:
-        if _is_systems(error):
+        if is_outage(error):
             raise
         return _reason(error)  # why the granule is rejected
     return ""
-
-
-def _is_systems(error: Exception) -> bool:
-    """Tell whether an error lies outside the data: such a part is done again, not written without the granule.
-
-    Decoders that find bad bytes raise OSError too (gzip, FITS), but without the number of a system's error.
-    """
-    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
 
 
 def _reason(error: Exception) -> str:

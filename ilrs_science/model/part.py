@@ -75,8 +75,7 @@ class Part:
         content = self.as_json()
         for key in ("number", "cube"):
             del content[key]
-        for granule in content["granules"]:
-            del granule["url"]
+        content["granules"] = [granule.identity for granule in self.granules]
         earliest = min([self.axis.start - self.margin, *(granule.start for granule in self.granules)])
         for step in content["steps"]:
             for by_site in step["references"].values():
@@ -99,7 +98,7 @@ class Part:
             "first": self.first,
             "axis": self.axis.as_json(),
             "span": list(self.span),
-            "granules": [asdict(granule) | {"times": list(granule.times)} for granule in self.granules],
+            "granules": [granule.as_json() for granule in self.granules],
             "steps": [_step_as_json(step) for step in self.steps],
             "place": self.place,
             "code": self.code,
@@ -115,7 +114,7 @@ class Part:
                 "sites": tuple(Site(**site) for site in values["sites"]),
                 "axis": axis_from_json(values["axis"]),
                 "span": tuple(values["span"]),
-                "granules": tuple(Granule(**{**g, "times": tuple(g["times"])}) for g in values["granules"]),
+                "granules": tuple(map(Granule.from_json, values["granules"])),
                 "steps": tuple(_step_from_json(step) for step in values["steps"]),
             }
         )

@@ -1,5 +1,6 @@
 """What there is: sites, and raw files indexed into granules."""
 
+from ilrs_science.catalog.completing import hashed
 from ilrs_science.catalog.indexing import index_granule, rejected_counts
 from ilrs_science.catalog.inventory import inventory
 from ilrs_science.catalog.sites import SiteEntry, data_folder, sites
@@ -11,6 +12,7 @@ __all__ = [
     "Rejection",
     "SiteEntry",
     "data_folder",
+    "hashed",
     "index_granule",
     "inventory",
     "rejected_counts",

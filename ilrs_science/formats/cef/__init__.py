@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ilrs_science.errors import FormatError, IlrsError
 from ilrs_science.formats.cef.header import Header, Variable, read_header
-from ilrs_science.formats.format import Format, granule, unit_attributes
+from ilrs_science.formats.format import Format, granule, numbered, unit_attributes
 from ilrs_science.formats.opening import opens
 from ilrs_science.geometry.labels import TAI
 from ilrs_science.geometry.time import parse_utc, utc_to_tai
@@ -25,6 +25,7 @@ from ilrs_science.model.granule import Granule
 _SITES = {f"Cluster-{number}": f"C{number}" for number in range(1, 5)}
 """What the Cluster archive calls a spacecraft, and the catalogue of sites."""
 _WIDEST = 2**16
+_LONGEST_HEADER = 2**22
 """Values of a record."""
 _PLAIN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z?")
 _NUMBERS = ("FLOAT", "DOUBLE", "INT", "BYTE")
@@ -102,7 +103,14 @@ def _recognises(head: bytes, _path: Path) -> bool:
     return b"FILE_FORMAT_VERSION" in head and b"CEF-2" in head.upper()
 
 
-FORMAT = Format("cef", "Cluster Exchange Format 2", "own", _recognises, read_cef, index_cef)
+def _companions(path: Path) -> dict[str, Path]:
+    header = Header(path)
+    with path.open("rb") as file:
+        read_header(file.read(_LONGEST_HEADER).decode("latin-1"), header, depth=0)
+    return numbered("header", dict.fromkeys(header.included))
+
+
+FORMAT = Format("cef", "Cluster Exchange Format 2", "own", _recognises, read_cef, index_cef, companions=_companions)
 
 
 def _width(path: Path, variable: Variable) -> int:

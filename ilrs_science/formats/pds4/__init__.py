@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science.errors import FormatError, IlrsError
-from ilrs_science.formats.format import HEAD, Format, counted, granule
+from ilrs_science.formats.format import HEAD, Format, counted, granule, numbered
 from ilrs_science.formats.opening import opens
 from ilrs_science.formats.pds4.array import read_array
 from ilrs_science.formats.pds4.field import Field, Names, attributes
@@ -127,7 +127,22 @@ def _recognises(head: bytes, path: Path) -> bool:
     return False
 
 
-FORMAT = Format("pds4", "PDS4 products and those of Chang'e (GRAS)", "own", _recognises, read_pds4, index_pds4)
+def _companions(path: Path) -> dict[str, Path]:
+    label, data = pair(path)
+    if label != path:
+        return {"label": label}
+    return numbered("data", dict.fromkeys(area.data for area in file_areas(read_label(label), data)))
+
+
+FORMAT = Format(
+    "pds4",
+    "PDS4 products and those of Chang'e (GRAS)",
+    "own",
+    _recognises,
+    read_pds4,
+    index_pds4,
+    companions=_companions,
+)
 
 
 class _Variable(NamedTuple):

@@ -3,15 +3,73 @@
 from __future__ import annotations
 
 import glob
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+import fsspec
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator
 
 from ilrs_science.catalog import SiteEntry
 from ilrs_science.errors import Fault, IlrsError, PlanError
 from ilrs_science.model.duration import Duration
-from ilrs_science.yaml_text import UtcTime, load_yaml, validated
+from ilrs_science.yaml_text import UtcTime, checked, load_yaml, shown, within
+
+MOST_SLOTS = 2**25
+"""Slots along time that a cube holds at most: a year of seconds; plain xarray keeps 35 bytes for each."""
+MOST_PARTS = 1_000_000
+"""Parts that a plan makes at most."""
+_MOST_BYTES = 2**53
+_LONGEST_NAME = 255
+
+
+def protocols(url: str) -> list[str]:
+    """Return the protocols that a path or URL names, as fsspec reads it; none for a plain path."""
+    if "://" not in url and "::" not in url:
+        return []
+    links = [link.partition("://")[0] if "://" in link else link for link in url.split("::")]
+    return [link for link in links if re.fullmatch(r"[A-Za-z0-9+.-]+", link)]
+
+
+def _file_name(text: str) -> str:
+    """Return a path or URL that may exist, with `~` written out."""
+    for protocol in protocols(text):
+        try:
+            fsspec.get_filesystem_class(protocol)
+        except (ValueError, ImportError) as error:
+            raise ValueError(f"nothing opens {protocol}:// here ({error})") from error
+    if text.startswith("~"):
+        try:
+            text = str(Path(text).expanduser())
+        except RuntimeError as error:
+            raise ValueError(f"nobody has the home folder {text.partition('/')[0]}") from error
+    long = [name for name in text.split("/") if len(os.fsencode(name)) > _LONGEST_NAME]
+    if long:
+        raise ValueError(f"a name of {len(os.fsencode(long[0]))} bytes; a file or folder has at most {_LONGEST_NAME}")
+    return text
+
+
+def _step(value: Any) -> Any:
+    """Accept `- name`, `- name:` and `- name: {parameters}`."""
+    step = {value: {}} if isinstance(value, str) else value
+    if not isinstance(step, dict):
+        return step
+    if len(step) != 1:
+        raise ValueError("a step is one name with its parameters, `- name: {parameter: value}`")
+    return {key: {} if parameters is None else parameters for key, parameters in step.items()}
+
+
+_FileName = Annotated[str, Field(min_length=1), AfterValidator(_file_name)]
+_Step = Annotated[dict[str, dict[str, Any]], BeforeValidator(_step)]
+_SiteName = Annotated[str, Field(min_length=1), Tag("name")]
+_Site = Annotated[
+    _SiteName | Annotated[SiteEntry, Tag("description")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "description"),
+]
+_Samples = Annotated[int, Field(strict=True, gt=0, le=MOST_SLOTS)]
 
 
 class _Strict(BaseModel):
@@ -30,61 +88,61 @@ class ReferenceContext(_Strict):
     """Which calibration knowledge to use."""
 
     context: UtcTime | None = Field(default=None, description="only what was published until then")
-    folders: tuple[str, ...] = Field(default=(), description="folders of references, besides the catalogue's")
+    folders: tuple[_FileName, ...] = Field(default=(), description="folders of references, besides the catalogue's")
 
 
 class Layout(_Strict):
     """How the cube is cut; the defaults fit most."""
 
-    chunk: int | None = Field(default=None, gt=0, description="samples of a chunk along time")
-    shard: int | None = Field(default=None, gt=0, description="samples of a shard along time, a multiple of chunk")
-    part: int = Field(default=1, gt=0, description="shards of a part")
+    chunk: _Samples | None = Field(default=None, description="samples of a chunk along time")
+    shard: _Samples | None = Field(default=None, description="samples of a shard along time, a multiple of chunk")
+    part: _Samples = Field(default=1, description="shards of a part")
 
 
 class Pipeline(_Strict):
     """A reduction: which instrument, which sites, when, onto which axis, by which steps."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the product")
-    instrument: str = Field(description="an installed instrument; see `ilrs instruments`")
-    sites: tuple[str | SiteEntry, ...] = Field(
-        default=(), description="names or descriptions; by default those of the raw files"
-    )
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200, description="name of the product")
+    instrument: str = Field(min_length=1, description="an installed instrument; see `ilrs instruments`")
+    sites: tuple[_Site, ...] = Field(default=(), description="names or descriptions; by default those of the raw files")
     time: TimeSpan | None = Field(default=None, description="needed for regular cubes; by default all exposures")
-    raw: tuple[str, ...] = Field(min_length=1, description="files, with * and {site}; or an inventory, .json")
-    steps: tuple[dict[str, dict[str, Any]], ...] | None = Field(
+    raw: tuple[_FileName, ...] = Field(min_length=1, description="files, with * and {site}; or an inventory, .json")
+    steps: tuple[_Step, ...] | None = Field(
         default=None, description="by default those of the instrument, in its order"
     )
     place: Literal["slot", "mean"] | None = Field(default=None, description="how samples come onto the axis")
+    conflicts: Literal["first", "last", "best"] = Field(
+        default="first",
+        description="which of two different values at one instant is kept: of the granule that starts first, last, "
+        "or with the fewest flags",
+    )
     references: ReferenceContext = ReferenceContext()
     layout: Layout = Layout()
-    output: str = Field(description="path or URL of the cube")
-    memory_limit: int | None = Field(default=None, gt=0, description="bytes that one part may need")
+    output: _FileName = Field(description="path or URL of the cube")
+    memory_limit: Annotated[int, Field(strict=True, gt=0, le=_MOST_BYTES)] | None = Field(
+        default=None, description="bytes that one part may need"
+    )
 
     @field_validator("raw", "sites", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
-    @field_validator("steps", mode="before")
-    @classmethod
-    def _bare_names(cls, value: Any) -> Any:
-        """Accept `- name`, `- name:` and `- name: {parameters}`."""
-        if not isinstance(value, list | tuple):
-            return value
-        steps = []
-        for one in value:
-            step = {one: {}} if isinstance(one, str) else one
-            if isinstance(step, dict):
-                if len(step) != 1:
-                    raise ValueError("a step is one name with its parameters, `- name: {parameter: value}`")
-                step = {key: {} if parameters is None else parameters for key, parameters in step.items()}
-            steps.append(step)
-        return tuple(steps)
-
     @property
     def chosen_steps(self) -> list[tuple[str, dict[str, Any]]] | None:
         """The steps by name with their parameters; None for the instrument's own."""
         return None if self.steps is None else [next(iter(step.items())) for step in self.steps]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a pipeline says as far as it can be read."""
+
+    pipeline: Pipeline
+    """The pipeline, with stand-ins for its broken keys."""
+    broken: frozenset[str]
+    """Keys of the pipeline with a fault; what is said about their stand-ins means nothing."""
+    faults: tuple[Fault, ...]
 
 
 def load_pipeline(source: str | Path | Pipeline | dict[str, Any], **overrides: Any) -> Pipeline:
@@ -104,22 +162,54 @@ def load_pipeline(source: str | Path | Pipeline | dict[str, Any], **overrides: A
     FormatError
         The file is not YAML.
     """
+    reading = read_pipeline(source, overrides)
+    if reading.faults:
+        raise PlanError(reading.faults)
+    return reading.pipeline
+
+
+def read_pipeline(source: str | Path | Pipeline | dict[str, Any], overrides: Mapping[str, Any]) -> Reading:
+    """Return a pipeline as far as it can be read, with every fault of its keys, so that more can be said about it.
+
+    Parameters
+    ----------
+    source, overrides
+        As for `load_pipeline`.
+
+    Raises
+    ------
+    PlanError
+        It is no mapping of keys to values.
+    FormatError
+        The file is not YAML.
+    """
     given = {key: value for key, value in overrides.items() if value is not None}
+    content, where, folder = _content(source)
+    made, faults = checked(Pipeline, content | given)
+    broken = frozenset(re.split(r"[.\[]", fault.path, maxsplit=1)[0] for fault in faults)
+    made = made or Pipeline.model_validate(
+        {"name": "unnamed", "instrument": "unknown", "raw": "unknown", "output": "unknown"}
+        | {key: value for key, value in (content | given).items() if key in Pipeline.model_fields.keys() - broken}
+    )
+    overridden = _with_absolute_paths(made, Path.cwd())
+    update = {key: getattr(overridden, key) for key in given.keys() & Pipeline.model_fields.keys()}
+    made = _with_absolute_paths(made, folder).model_copy(update=update)
+    return Reading(made, broken, tuple(within(where, faults)))
+
+
+def _content(source: object) -> tuple[dict[str, Any], str, Path]:
+    """Return the keys and values of a pipeline, the name of its file, and the folder that its paths count from."""
     if isinstance(source, Pipeline):
-        return _with_absolute_paths(validated(Pipeline, source.model_dump() | given), Path.cwd())
-    if isinstance(source, dict):
-        return _with_absolute_paths(validated(Pipeline, source | given), Path.cwd())
-    path = Path(source)
-    if not path.is_file():
-        raise IlrsError(f"no pipeline {str(path)!r}; give the path of a YAML file")
-    content = load_yaml(path)
+        return source.model_dump(), "", Path.cwd()
+    where, content, folder = "", source, Path.cwd()
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a name is too long
+            raise IlrsError(f"no pipeline {str(path)[:200]!r}; give the path of a YAML file")
+        where, content, folder = str(path), load_yaml(path), path.resolve().parent
     if not isinstance(content, dict):
-        raise PlanError(
-            [Fault(str(path), f"found {type(content).__name__}", "a pipeline is a mapping of keys to values")]
-        )
-    moved = _with_absolute_paths(validated(Pipeline, content | given, str(path)), path.resolve().parent)
-    overridden = _with_absolute_paths(validated(Pipeline, content | given), Path.cwd())
-    return moved.model_copy(update={key: getattr(overridden, key) for key in given})
+        raise PlanError([Fault(where or "the document", shown(content), "a pipeline is a mapping of keys to values")])
+    return content, where, folder
 
 
 def json_schema() -> dict[str, Any]:
@@ -138,7 +228,6 @@ def json_schema() -> dict[str, Any]:
 def _with_absolute_paths(pipeline: Pipeline, folder: Path) -> Pipeline:
     # A worker may have another working folder, so no relative path leaves this room.
     def absolute(path: str, base: str = str(folder)) -> str:
-        path = str(Path(path).expanduser()) if path.startswith("~") else path
         return path if "://" in path or Path(path).is_absolute() else f"{base}/{path}"
 
     def pattern(path: str) -> str:

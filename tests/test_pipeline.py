@@ -65,7 +65,7 @@ def test_a_pipeline_survives_its_own_json(tmp_path: Path) -> None:
         (("lon: 5.5", "long: 5.5"), ["long: unknown key; did you mean lon? allowed are name, lon"]),
         (("lon: 5.5", "lon: 500"), ["lon: found 500; Input should be less than or equal to 360"]),
         (("name: field", "name: ../field"), ["name: found '../field'; String should match pattern"]),
-        (("  - first", "  - {first: {}, other: {}}"), ["steps: found "]),
+        (("  - first", "  - {first: {}, other: {}}"), ["steps[0]: found "]),
         (("  - first", "  - 5"), ["steps[0]: found 5"]),
         (
             ("2031-03-01T00:00:00Z, stop", "someday, stop"),

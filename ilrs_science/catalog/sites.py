@@ -28,9 +28,11 @@ class SiteEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    lon: float | None = Field(default=None, ge=-180, le=360, description="degrees east")
-    lat: float | None = Field(default=None, ge=-90, le=90, description="degrees north")
-    height: float | None = Field(default=None, description="metres above the sphere of 1737.4 km")
+    lon: float | None = Field(default=None, strict=True, ge=-180, le=360, description="degrees east")
+    lat: float | None = Field(default=None, strict=True, ge=-90, le=90, description="degrees north")
+    height: float | None = Field(
+        default=None, strict=True, allow_inf_nan=False, description="metres above the sphere of 1737.4 km"
+    )
     frame: str = Field(default="unknown", description="MOON_ME, MOON_PA, ...")
     kind: str = "surface"
     partner: str = "unknown"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import Any, Self
 
 _NANOSECONDS = {
@@ -15,6 +16,12 @@ _NANOSECONDS = {
     "d": 86400 * 10**9,
 }
 
+LONGEST = 2**63 - 1
+"""Nanoseconds, 292 years: what 64 bits hold."""
+
+# Digits beyond these name no nanosecond that fits, and thousands of them would be work for nothing.
+_TEXT = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,40})?)\s*([a-z]{1,3})\s*")
+
 
 class Duration(int):
     """A length of time in integer nanoseconds; `Duration("5 s")`, `Duration(5_000_000_000)`.
@@ -24,22 +31,24 @@ class Duration(int):
     Raises
     ------
     ValueError
-        The text is not a number and a known unit, or the length is negative.
+        The text is not a number and a known unit, or the length is negative or beyond 292 years.
     """
 
     def __new__(cls, value: int | str) -> Self:  # noqa: D102 - the class says it
         if isinstance(value, str):
-            match = re.fullmatch(r"\s*([0-9]+)(?:\.([0-9]+))?\s*([a-z]+)\s*", value)
-            if match is None or match[3] not in _NANOSECONDS:
-                msg = f"{value!r} is not a duration; write a number and one of {', '.join(_NANOSECONDS)}, as in '5 s'"
+            match = _TEXT.fullmatch(value)
+            if match is None or match[2] not in _NANOSECONDS:
+                units = ", ".join(_NANOSECONDS)
+                msg = f"{value[:40]!r} is not a duration; write a number and one of {units}, as in '5 s'"
                 raise ValueError(msg)
-            unit = _NANOSECONDS[match[3]]
-            fraction = match[2] or ""
-            # Integer arithmetic throughout: a float loses nanoseconds beyond some 100 days.
-            value = int(match[1]) * unit + round(int(fraction or 0) * unit / 10 ** len(fraction))
+            # Fractions throughout: a float loses nanoseconds beyond some 100 days.
+            value = round(Fraction(match[1]) * _NANOSECONDS[match[2]])
         length = int(value)
-        if length < 0:
-            raise ValueError(f"{length} ns is not a length of time; it is zero or more")
+        if not 0 <= length <= LONGEST:
+            found = f"{length} ns" if abs(length) < 10**40 else "a number of more than 40 digits"
+            raise ValueError(
+                f"{found} is not a length of time; it is zero or more, and at most {LONGEST} ns (292 years)"
+            )
         return super().__new__(cls, length)
 
     @property
@@ -71,6 +80,6 @@ class Duration(int):
     def _validate(cls, value: Any) -> Duration:
         # A bare number in YAML would be taken for nanoseconds by us, and for seconds by who wrote it.
         if not isinstance(value, str | Duration):
-            msg = f"{value!r} is not a duration; write a number and a unit, as in '5 s'"
+            msg = f"{repr(value)[:40]} is not a duration; write a number and a unit, as in '5 s'"
             raise ValueError(msg)  # noqa: TRY004 - what pydantic turns into a fault
         return cls(value)

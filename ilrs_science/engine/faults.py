@@ -65,7 +65,7 @@ def unknown_site_faults(pipeline: Pipeline, granules: Sequence[Granule]) -> list
 def layout_faults(pipeline: Pipeline, instrument: Instrument, place: Place) -> list[Fault]:
     """Return what is wrong with chunks and shards."""
     try:
-        cut(instrument.product, place, 1, pipeline.layout.chunk, pipeline.layout.shard)
+        cut(instrument.product, place, pipeline.layout.chunk, pipeline.layout.shard)
     except ValueError as error:
         return [Fault("layout", f"found {pipeline.layout.shard}", str(error))]
     return []

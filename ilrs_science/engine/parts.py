@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 
 import numpy as np
 
 from ilrs_science import catalog, registry
+from ilrs_science.code import code_of
 from ilrs_science.errors import IlrsError
 from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
 from ilrs_science.model.granule import Granule
@@ -84,7 +86,8 @@ def make_parts(  # noqa: PLR0913, PLR0917 - everything a part is made of
 ) -> list[Part]:
     """Cut an axis into parts of whole shards, each with the granules that it has to read."""
     functions = [registry.step(step.name, instrument) for step in steps]
-    code = registry.code_digest([instrument.read, *functions])
+    # A part depends on the formats of its own granules alone.
+    code = cache(lambda formats: digest(asdict(code_of(instrument, functions, formats))))
     schema = digest([instrument.product.as_json(), asdict(layout)])
     margin = sum(step.margin for step in steps)
     by_site = {site.name: _Shelf([g for g in granules if g.site == site.name]) for site in sites}
@@ -113,7 +116,7 @@ def make_parts(  # noqa: PLR0913, PLR0917 - everything a part is made of
                     granules=tuple(here),
                     steps=tuple(steps),
                     place=place,
-                    code=code,
+                    code=code(frozenset(granule.format for granule in here)),
                     product=schema,
                 )
             )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ilrs_science import registry
+from ilrs_science.code import code_of
 from ilrs_science.errors import Fault, PlanError, PluginError
+from ilrs_science.model.part import digest
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -16,11 +19,11 @@ def describe_plugins(instrument: str, steps: Sequence[str]) -> dict[str, str]:
     """Return what this process has of an instrument and its steps: version and code digest, or a problem."""
     try:
         found = registry.instrument(instrument)
-        functions = [registry.step(name, found) for name in steps]
+        code = code_of(found, [registry.step(name, found) for name in steps])
     except PluginError as error:
         return {"problem": str(error)}
     distribution, version = registry.distribution_of("instruments", instrument)
-    return {"plugin": f"{distribution} {version}", "code": registry.code_digest([found.read, *functions])}
+    return {"plugin": f"{distribution} {version}", "code": digest(asdict(code))}
 
 
 def check_workers(client: Client, instrument: str, steps: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from os import getpid
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ilrs_science import registry
 from ilrs_science.catalog import rejected_counts, sample_times
+from ilrs_science.code import code_of
 from ilrs_science.engine.account import Tally, count_outside, is_home, is_mine
 from ilrs_science.engine.chain import check_samples, joined, run_steps, with_quality
 from ilrs_science.engine.place import Block
@@ -28,7 +29,7 @@ from ilrs_science.errors import FormatError, IlrsError, PluginError, StepError
 from ilrs_science.model.axis import RegularAxis, Times
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
-from ilrs_science.model.part import Part, Record
+from ilrs_science.model.part import Part, Record, digest
 from ilrs_science.model.site import Site
 from ilrs_science.store import cube, records
 
@@ -91,7 +92,8 @@ def _fill(part: Part) -> tuple[Block, list[Tally]]:
 
 def _check_code(part: Part, instrument: Instrument) -> None:
     """Hold this process to the code that the part was planned with; a worker may have joined after the preflight."""
-    here = registry.code_digest([instrument.read, *(registry.step(call.name, instrument) for call in part.steps)])
+    steps = [registry.step(call.name, instrument) for call in part.steps]
+    here = digest(asdict(code_of(instrument, steps, {granule.format for granule in part.granules})))
     if part.code and part.code != here:
         raise PluginError(
             f"{part.instrument}: planned with code {part.code[:12]}, this process has {here[:12]}; plan again"

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ilrs_science import catalog, references, registry
-from ilrs_science.engine.calls import bind_steps
-from ilrs_science.engine.faults import layout_faults, nothing_to_read, site_faults, time_faults, unknown_site_faults
+from ilrs_science import catalog, references
+from ilrs_science.engine.check import check
+from ilrs_science.engine.faults import nothing_to_read, size_faults, unknown_site_faults
+from ilrs_science.engine.outputs import raw_in_output_faults
 from ilrs_science.engine.parts import find_sites, make_axis, make_parts, overlaps, part_memory, without_duplicates
-from ilrs_science.engine.resolve import early_reference_faults, known_references, with_references
-from ilrs_science.errors import Fault, FormatError, PlanError, PluginError
+from ilrs_science.engine.resolve import with_references
+from ilrs_science.errors import CubeError, Fault, FormatError, PlanError
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.axis import Axis, RegularAxis
 from ilrs_science.model.granule import Granule
@@ -21,7 +22,7 @@ from ilrs_science.model.part import Part, StepCall
 from ilrs_science.model.product import Place
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.site import Site
-from ilrs_science.pipeline import Pipeline, load_pipeline
+from ilrs_science.pipeline import Pipeline
 from ilrs_science.store import cube
 from ilrs_science.store.encoding import Cut, cut
 
@@ -124,34 +125,28 @@ def plan(
     PlanError
         Everything that is wrong with the pipeline, all at once.
     """
-    pipeline = load_pipeline(source, **overrides)
-    faults: list[Fault] = []
-    known = known_references(pipeline, faults)
-    try:
-        instrument = registry.instrument(pipeline.instrument)
-    except PluginError as error:
-        raise PlanError([Fault("instrument", f"found {pipeline.instrument!r}", str(error)), *faults]) from error
-    place: Place = "slot" if instrument.product.exposures else pipeline.place or instrument.product.place
-    steps = bind_steps(pipeline, instrument, faults)
-    faults += [
-        *time_faults(pipeline, instrument),
-        *site_faults(pipeline),
-        *layout_faults(pipeline, instrument, place),
-    ]
-    if faults:
-        # Indexing raw files may take an hour; what can be said without them is said at once.
-        raise PlanError([*faults, *early_reference_faults(pipeline, instrument, steps, known)])
-    try:
-        inventory = catalog.inventory(pipeline.raw, instruments=[instrument.name], progress=progress)
-    except FormatError as error:
-        raise PlanError([Fault("raw", str(error), "expected raw files, or what `ilrs inventory -o` wrote")]) from error
-    made, faults = _cut(pipeline, instrument, place, steps, inventory)
-    parts, reference_faults = with_references(made.parts, instrument, made.axis, pipeline.references.context, known)
+    checked = check(source, overrides)
+    pipeline, instrument, place = checked.pipeline, checked.instrument, checked.place
+    inventory = _indexed(pipeline, instrument, progress)
+    made, faults = _cut(pipeline, instrument, place, checked.steps, inventory)
+    parts, reference_faults = with_references(
+        made.parts, instrument, made.axis, pipeline.references.context, checked.known
+    )
     made = replace(made, parts=tuple(parts))
     faults += [*reference_faults, *unknown_site_faults(pipeline, inventory.granules), *_output_faults(made)]
+    faults += raw_in_output_faults(pipeline.output, (granule.url for granule in inventory.granules))
     if faults:
         raise PlanError(faults)
     return made
+
+
+def _indexed(
+    pipeline: Pipeline, instrument: Instrument, progress: Callable[[int, int], None] | None
+) -> catalog.Inventory:
+    try:
+        return catalog.inventory(pipeline.raw, instruments=[instrument.name], progress=progress)
+    except (FormatError, OSError, ValueError) as error:
+        raise PlanError([Fault("raw", str(error), "expected raw files, or what `ilrs inventory -o` wrote")]) from error
 
 
 def _cut(
@@ -166,6 +161,8 @@ def _cut(
     inside = [g.site in names and overlaps(g, axis, span, margin) for g in unique]
     granules = [g for g, here in zip(unique, inside, strict=True) if here]
     layout = cut(instrument.product, place, axis.count, pipeline.layout.chunk, pipeline.layout.shard)
+    if faults := size_faults(pipeline, axis.count, len(sites) if isinstance(axis, RegularAxis) else 1, layout):
+        raise PlanError(faults)
     made = Plan(
         pipeline,
         instrument,
@@ -189,6 +186,8 @@ def _output_faults(made: Plan) -> list[Fault]:
     if limit and made.memory > limit:
         allowed = "use a smaller layout.shard, smaller raw files, or a higher memory_limit"
         faults.append(Fault("memory_limit", f"a part may need {made.memory} bytes of {limit}", allowed))
-    if problem := cube.conflict(made.pipeline.output, made.schema()) if made.axis.count else "":
-        faults.append(Fault("output", problem, "a run resumes only its own cube"))
-    return faults
+    try:
+        problem = cube.conflict(made.pipeline.output, made.schema()) if made.axis.count else ""
+    except (CubeError, OSError, ValueError, LookupError, TypeError) as error:
+        problem = str(error)
+    return [*faults, *([Fault("output", problem, "a run resumes only its own cube")] if problem else [])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,21 +18,24 @@ from ilrs_science.model.step import declared_scope, step_parameters
 from ilrs_science.pipeline import Pipeline
 
 
-def known_references(pipeline: Pipeline, faults: list[Fault]) -> list[Reference]:
-    """Return the references of the catalogue and of the pipeline's folders; faults grow by what is wrong with those."""
-    known = []
-    folders = [catalog.data_folder("catalogs") / "references", *map(Path, pipeline.references.folders)]
-    for folder in dict.fromkeys(folder.resolve() for folder in folders):
-        if not folder.is_dir():
-            faults.append(Fault("references.folders", f"found {str(folder)!r}", "expected an existing folder"))
-            continue
+def known_references(pipeline: Pipeline) -> tuple[list[Reference], list[Fault]]:
+    """Return the references of the catalogue and of the pipeline's folders, and what is wrong with those folders."""
+    known: list[Reference] = []
+    faults: list[Fault] = []
+    folders = {Path(os.path.realpath(catalog.data_folder("catalogs") / "references")): "references"}
+    for number, one in enumerate(pipeline.references.folders):
+        folders.setdefault(Path(os.path.realpath(one)), f"references.folders[{number}]")
+    for folder, key in folders.items():
         try:
+            if not folder.is_dir():
+                faults.append(Fault(key, f"found {str(folder)!r}", "expected an existing folder"))
+                continue
             known += references.read_folder(folder)
         except PlanError as error:
             faults += error.faults
-        except FormatError as error:
-            faults.append(Fault("references.folders", f"found {str(folder)!r}", str(error)))
-    return known
+        except (FormatError, OSError) as error:
+            faults.append(Fault(key, f"found {str(folder)!r}", str(error)))
+    return known, faults
 
 
 def with_references(

@@ -1,0 +1,85 @@
+"""Everything that can be said about a pipeline before any raw file is looked at, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ilrs_science import registry
+from ilrs_science.engine.calls import bind_steps
+from ilrs_science.engine.faults import layout_faults, raw_faults, regular_size_faults, site_faults, time_faults
+from ilrs_science.engine.outputs import output_faults, overlap_faults
+from ilrs_science.engine.resolve import early_reference_faults, known_references
+from ilrs_science.errors import Fault, PlanError, PluginError
+from ilrs_science.model.instrument import Instrument
+from ilrs_science.model.part import StepCall
+from ilrs_science.model.product import Place
+from ilrs_science.model.reference import Reference
+from ilrs_science.pipeline import Pipeline, Reading, read_pipeline
+from ilrs_science.yaml_text import key_of, shown
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A pipeline without a fault that can be known before its raw files are."""
+
+    pipeline: Pipeline
+    instrument: Instrument
+    place: Place
+    steps: tuple[StepCall, ...]
+    """Their references are still to be found."""
+    known: tuple[Reference, ...]
+    """Every reference, of all instruments."""
+
+
+def check(source: str | Path | Pipeline | dict[str, Any], overrides: Mapping[str, Any]) -> Checked:
+    """Return a pipeline with what its names stand for.
+
+    Parameters
+    ----------
+    source, overrides
+        As for `load_pipeline`.
+
+    Raises
+    ------
+    PlanError
+        Every fault, those of keys first: what follows from a broken key is not told.
+    FormatError
+        The file is not YAML.
+    """
+    reading = read_pipeline(source, overrides)
+    pipeline = reading.pipeline
+    known, folders = known_references(pipeline)
+    apart = [] if reading.broken & {"raw", "output"} else overlap_faults(pipeline)
+    files = [*folders, *raw_faults(pipeline), *output_faults(pipeline), *apart]
+    try:
+        instrument = registry.instrument(pipeline.instrument)
+    except PluginError as error:
+        unknown = Fault("instrument", shown(pipeline.instrument), str(error))
+        raise PlanError(_told(reading, [unknown, *site_faults(pipeline), *files])) from error
+    place: Place = "slot" if instrument.product.exposures else pipeline.place or instrument.product.place
+    steps, step_faults = bind_steps(pipeline, instrument)
+    faults = [
+        *time_faults(pipeline, instrument),
+        *regular_size_faults(pipeline, instrument, place),
+        *site_faults(pipeline),
+        *step_faults,
+        *layout_faults(pipeline, instrument, place),
+        *files,
+    ]
+    if told := _told(reading, faults):
+        # With raw files each part finds its references; without them, what declared times and sites tell.
+        raise PlanError(told + _unbroken(reading, early_reference_faults(pipeline, instrument, steps, known)))
+    return Checked(pipeline, instrument, place, tuple(steps), tuple(known))
+
+
+def _told(reading: Reading, faults: list[Fault]) -> list[Fault]:
+    """Return the faults of keys, then the others."""
+    return [*reading.faults, *_unbroken(reading, faults)]
+
+
+def _unbroken(reading: Reading, faults: list[Fault]) -> list[Fault]:
+    """Return the faults that do not follow from a broken key."""
+    return [fault for fault in faults if key_of(fault.path) not in reading.broken]

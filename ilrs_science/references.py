@@ -130,7 +130,21 @@ def resolve(  # noqa: PLR0913 - what identifies a reference
             usable.append(one)
         candidates.append((one, reason))
     usable.sort(key=lambda one: (one.start, one.sha256))
-    return Resolution(tuple(usable), tuple(_coverage_faults(usable, start, stop)), tuple(candidates))
+    return Resolution(tuple(usable), tuple(coverage_faults(usable, start, stop)), tuple(candidates))
+
+
+def usable_at(
+    references: Iterable[Reference], instrument: str, kind: str, site: str, context: int | None
+) -> list[Reference]:
+    """Return the references of one kind that a site may use, known at a date (None: today), in order of start."""
+    found = [
+        one
+        for one in references
+        if (one.instrument, one.kind) == (instrument, kind)
+        and one.site in ("*", site)
+        and (context is None or one.published <= context)
+    ]
+    return sorted(found, key=lambda one: (one.start, one.sha256))
 
 
 def explain(resolution: Resolution) -> str:
@@ -193,7 +207,8 @@ def _frozen(ds: xr.Dataset) -> xr.Dataset:
     return ds
 
 
-def _coverage_faults(usable: Sequence[Reference], start: int, stop: int) -> list[str]:
+def coverage_faults(usable: Sequence[Reference], start: int, stop: int) -> list[str]:
+    """Return where within a span (TAI ns, half-open) none is valid, or two at once."""
     faults = []
     reached = start
     for before, one in zip([None, *usable], usable, strict=False):

@@ -1,8 +1,7 @@
-"""Which files a pattern stands for, and which site its path names."""
+"""Whose a file is, by its name and path, and what tells that it is as it was."""
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
@@ -13,36 +12,18 @@ from typing import Any
 import fsspec
 
 from ilrs_science.model.instrument import Instrument
+from ilrs_science.raw import is_remote
 
 _LABEL = re.compile(r"\.(lbl|xml|fmt|ceh|\d[A-Z]L)$", re.IGNORECASE)
 _LABELLED = re.compile(r"\.(img|tab|dat|csv|qub|raw|bin|\d[A-Z])$", re.IGNORECASE)
 
 
+_ABSENT = "absent"
+
+
 def claims(instrument: Instrument, url: str) -> bool:
     """Whether an instrument takes files of this name."""
     return fnmatch(url.rsplit("/", 1)[-1], instrument.files)
-
-
-def expand(pattern: str, candidates: Iterable[Instrument]) -> dict[str, str]:
-    """Return the files of a pattern, sorted, each with what tells that its bytes are the same as before.
-
-    That is its size and its time of modification, or the tag that a server gives. A path without wildcards stays as it
-    is, so that its absence is named; so does a folder that is named like a file.
-    """
-    wild = re.sub(r"\{site\}", "*", pattern)
-    filesystem, path = fsspec.url_to_fs(wild)
-    details: dict[str, dict[str, Any]] = {}
-    local = "file" in filesystem.protocol
-    if not re.search(r"[*?\[]", wild) or (local and wild == pattern and Path(path).exists()):
-        details = filesystem.find(path, detail=True) if filesystem.isdir(path) else {path: {}}
-    elif local:
-        # Python's own glob follows links to folders, fsspec's does not.
-        details = {one: {} for one in glob.glob(path, recursive=True) if _is_file(one, candidates)}  # noqa: PTH207 - of text, as fsspec's
-    else:
-        found = filesystem.glob(path, detail=True)
-        details = {one: about for one, about in found.items() if about.get("type") != "directory"}
-    name = filesystem.unstrip_protocol if "://" in pattern else str
-    return {str(name(one)): _state(one, details[one], filesystem) for one in sorted(details)}
 
 
 def states(files: Mapping[str, str]) -> dict[str, str]:
@@ -74,19 +55,44 @@ def states(files: Mapping[str, str]) -> dict[str, str]:
     return {url: f"{files[url]} {alike[_stem(url)]}{wide[url]}" for url in files}
 
 
-def _is_file(path: str, candidates: Iterable[Instrument]) -> bool:
-    return not Path(path).is_dir() or any(claims(candidate, path) for candidate in candidates)
+def state_of(url: str) -> str:
+    """Return what tells that the bytes of a file are the same as before, or that it is absent; empty if nothing does.
+
+    That is its size and its times of change, or the tag that a server gives.
+    """
+    try:
+        if not is_remote(url):
+            return local_state(url, absent=_ABSENT)
+        filesystem, path = fsspec.url_to_fs(url)
+        filesystem.invalidate_cache()
+        return remote_state(filesystem.info(path))
+    except FileNotFoundError:
+        return _ABSENT
+    except Exception:  # noqa: BLE001 - every kind of server has its own exceptions; then nothing is told
+        return ""
 
 
-def _state(path: str, details: Mapping[str, Any], filesystem: Any) -> str:
-    if "file" in filesystem.protocol:
-        try:
-            found = Path(path).stat()
-        except OSError:
-            return ""
-        return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"
+def local_state(path: str, *, absent: str = "") -> str:
+    """Return the state of a local file."""
+    try:
+        found = Path(path).stat()
+    except FileNotFoundError:
+        return absent
+    except OSError:
+        return ""
+    return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}-{found.st_ino}"
+
+
+def remote_state(details: Mapping[str, Any]) -> str:
+    """Return the state of a file of which a server says this."""
     tag = next((details[key] for key in ("ETag", "etag", "mtime", "LastModified", "created") if details.get(key)), "")
     return f"{details.get('size', '')}-{tag}" if tag else ""
+
+
+def state_beside(urls: Iterable[str]) -> str:
+    """Return what tells that several files are as they were, absent ones still absent; empty if nothing does."""
+    told = {one: state_of(one) for one in sorted(set(urls))}
+    return _digest(f"{one} {state}" for one, state in told.items()) if all(told.values()) else ""
 
 
 def _stem(url: str) -> str:
@@ -119,3 +125,9 @@ def site_in_path(url: str, pattern: str) -> str:
             expression += {"*": "[^/]*", "?": "[^/]"}.get(piece, re.escape(piece))
     match = re.search(expression + "$", url)
     return match["site"] if match else ""
+
+
+def folder_site(folder: str, pattern: str) -> str:
+    """Return the site that the path of a folder above the files of a pattern names; else an empty text."""
+    depth = len(folder.split("/"))
+    return site_in_path(folder, "/".join(pattern.split("/")[:depth])) if folder != pattern else ""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from ilrs_science import formats
-from ilrs_science.catalog.files import claims
-from ilrs_science.errors import FormatError, IlrsError
-from ilrs_science.formats.opening import fetched, is_zip, unpacked
+from ilrs_science.catalog.companions import digested, watched, with_companions
+from ilrs_science.catalog.files import claims, local_state, state_beside
+from ilrs_science.catalog.times import sample_times, with_times
+from ilrs_science.errors import FormatError, IlrsError, OutageError, is_outage
+from ilrs_science.formats.opening import is_zip
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
+from ilrs_science.raw import fetched
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,10 @@ class Indexed:
     url: str
     granules: tuple[Granule, ...] = ()
     reason: str = ""
+    outage: bool = False
+    """Whether the reason lies outside the bytes of the file."""
+    beside: str = ""
+    """What tells that the files it depends on are as they were; empty if nothing does."""
 
 
 def index_file(url: str, site: str, candidates: Sequence[Instrument], *, by_format: bool) -> Indexed:
@@ -46,18 +52,22 @@ def index_file(url: str, site: str, candidates: Sequence[Instrument], *, by_form
     unnamed = "no instrument takes files of this name: " + ", ".join(f"{one.name} {one.files}" for one in candidates)
     if not matching and not by_format:
         return Indexed(url, reason=unnamed)
-    try:
-        with fetched(url) as local:
-            size, digest = _regular(local, url), _digest(local)
-            if not matching:
-                found = _by_format(url, site, local, size, digest)
-                return found if found.granules else replace(found, reason=f"{found.reason}; {unnamed}")
-            bare = Granule(url, site=site, size=size, sha256=digest, format=_format(local, url))
-    except OSError as error:
-        return Indexed(url, reason=f"unreadable: {error}")
-    except IlrsError as error:
-        return Indexed(url, reason=str(error).removeprefix(f"{url}: "))
-    return _by_instrument(bare, matching)
+    with ExitStack() as stack:
+        try:
+            local = stack.enter_context(fetched(url))
+            size, before = _regular(local, url), local_state(str(local))
+            if matching:
+                found = _by_instrument(_bare(url, site, size, local), matching, stack)
+            else:
+                found = _by_format(url, site, local, unnamed)
+            beside = state_beside(watched(url, matching, found.granules))
+            found = replace(found, granules=tuple(map(digested, found.granules)), beside=beside)
+            if local_state(str(local)) != before:
+                raise OutageError("changed while it was indexed")
+        except (IlrsError, OSError) as error:
+            said = str(error) if isinstance(error, IlrsError) else f"unreadable: {error}"
+            return Indexed(url, reason=said.removeprefix(f"{url}: "), outage=is_outage(error))
+    return found
 
 
 def index_granule(instrument: Instrument, bare: Granule) -> list[Granule]:
@@ -89,24 +99,8 @@ def rejected_counts(ds: xr.Dataset) -> dict[str, int]:
     return {str(reason): int(count) for reason, count in dict(ds.attrs.get("rejected", {})).items()}
 
 
-def sample_times(ds: xr.Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return the times of samples as native int64 TAI ns.
-
-    Raises
-    ------
-    FormatError
-        There is no `time` coordinate of integers along `time`.
-    """
-    if "time" not in ds.coords or ds["time"].dims != ("time",) or ds["time"].dtype.kind not in "iu":
-        found = (
-            f"{ds['time'].dtype} along {ds['time'].dims}" if "time" in ds.coords else f"coordinates {list(ds.coords)}"
-        )
-        raise FormatError(f"read must give a coordinate time of int64 TAI nanoseconds along time; found {found}")
-    return np.asarray(ds["time"].values, np.int64)
-
-
 def _index_by_reading(instrument: Instrument, bare: Granule) -> Granule:
-    ds = instrument.read(bare)
+    ds = with_times(instrument.read(bare))
     times = sample_times(ds)
     if not times.size:
         reasons = "; ".join(f"{count} rejected: {reason}" for reason, count in rejected_counts(ds).items())
@@ -124,16 +118,31 @@ def _index_by_reading(instrument: Instrument, bare: Granule) -> Granule:
     )
 
 
-def _by_instrument(bare: Granule, matching: Iterable[Instrument]) -> Indexed:
+def _bare(url: str, site: str, size: int, local: Path) -> Granule:
+    """Return a file before its index is known: with its format, if this package knows it, and the files of that."""
+    try:
+        name, beside = formats.companions(local, url)
+    except FormatError as error:
+        if is_outage(error):
+            raise
+        name, beside = "", {}  # an instrument may have a format of its own
+    return Granule(url, site=site, size=size, format=name, beside=beside)
+
+
+def _by_instrument(bare: Granule, matching: Iterable[Instrument], stack: ExitStack) -> Indexed:
     taken: dict[str, list[Granule]] = {}
-    reasons = []
+    reasons, outages = [], 0
     for instrument in matching:
         try:
-            granules = index_granule(instrument, replace(bare, instrument=instrument.name))
+            whole = with_companions(replace(bare, instrument=instrument.name), instrument, stack)
+            found = index_granule(instrument, whole)
             # Small instruments that share a reader share the file; two readers that both claim it are a tie.
-            taken.setdefault(instrument.read.__module__, []).extend(granules)
+            taken.setdefault(instrument.read.__module__, []).extend(replace(one, beside=whole.beside) for one in found)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a reader raises is the file's reason
             reasons.append(f"{instrument.name}: {error if isinstance(error, IlrsError) else repr(error)}")
+            outages += is_outage(error)
+    if outages:
+        return Indexed(bare.url, reason="; ".join(reasons), outage=True)
     if len(taken) > 1:
         names = " and ".join(sorted({g.instrument for granules in taken.values() for g in granules}))
         return Indexed(bare.url, reason=f"ambiguous: {names} both claim it; name the instrument")
@@ -142,33 +151,17 @@ def _by_instrument(bare: Granule, matching: Iterable[Instrument]) -> Indexed:
     return Indexed(bare.url, tuple(next(iter(taken.values()))))
 
 
-def _by_format(url: str, site: str, local: Path, size: int, digest: str) -> Indexed:
+def _by_format(url: str, site: str, local: Path, unnamed: str) -> Indexed:
     reasons: list[str] = []
     try:
         found, reasons = formats.index_archive(url) if is_zip(url) else (formats.index_copy(local, url), [])
     except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
         said = str(error) if isinstance(error, IlrsError) else repr(error)
-        return Indexed(url, reason=said.removeprefix(f"{url}: "))
+        return Indexed(url, reason=f"{said.removeprefix(f'{url}: ')}; {unnamed}", outage=is_outage(error))
     reason = f"{len(reasons)} of its files are not taken: {'; '.join(reasons[:8])}" if reasons else ""
-    granules = tuple(_completed(granule, url, site, size, digest) for granule in found)
-    return Indexed(url, granules, reason or ("" if granules else "an archive without files"))
-
-
-def _format(local: Path, url: str) -> str:
-    """Return the name of a raw format that this package knows too; an instrument may have one of its own."""
-    try:
-        with unpacked(local, url) as plain:
-            return formats.recognise(plain).name
-    except FormatError:
-        return ""
-
-
-def _completed(granule: Granule, url: str, site: str, size: int, digest: str) -> Granule:
-    """Add what a format cannot know: the site that the path names, the size and the digest."""
-    if granule.url != url:
-        with fetched(granule.url) as local:
-            size, digest = local.stat().st_size, _digest(local)
-    return replace(granule, site=site or granule.site, size=size, sha256=digest)
+    if not found:
+        return Indexed(url, reason=f"{reason or 'an archive without files'}; {unnamed}")
+    return Indexed(url, tuple(replace(one, site=site or one.site) for one in found), reason)
 
 
 def _regular(local: Path, url: str) -> int:
@@ -179,8 +172,3 @@ def _regular(local: Path, url: str) -> int:
     if not size:
         raise FormatError(f"{url}: empty file")
     return size
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import batched
 from os import cpu_count
 
 from ilrs_science import registry
-from ilrs_science.catalog.files import claims, expand, site_in_path, states
+from ilrs_science.catalog.companions import watched
+from ilrs_science.catalog.completing import hashed
+from ilrs_science.catalog.files import claims, folder_site, site_in_path, state_beside, states
 from ilrs_science.catalog.indexing import Indexed, index_file
-from ilrs_science.catalog.table import LABEL, Inventory, Rejection, file_of, names_inventory
+from ilrs_science.catalog.listing import expand
+from ilrs_science.catalog.table import COMPANION, LABEL, Inventory, Rejection, file_of, names_inventory
 from ilrs_science.errors import PluginError
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
@@ -27,15 +31,16 @@ _AHEAD = 4
 """Batches that wait for each worker."""
 
 
-def inventory(
+def inventory(  # noqa: PLR0913 - what one may ask for
     patterns: str | Sequence[str],
     *,
     instruments: str | Sequence[str] | None = None,
+    sites: Collection[str] | None = None,
     known: Inventory | None = None,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
 ) -> Inventory:
-    """Index raw files.
+    """Index raw files; what is none, cannot be read now, or matches nothing is named with the reason.
 
     Parameters
     ----------
@@ -45,6 +50,8 @@ def inventory(
     instruments
         Names of the instruments to consider; by default all that are installed and work, and for files that none of
         them takes by name, every raw format.
+    sites
+        Names of the sites to consider; a file whose path names another one is not opened. By default all.
     known
         An earlier inventory; files that did not change since are not opened again.
     progress
@@ -57,30 +64,58 @@ def inventory(
     instruments = [instruments] if isinstance(instruments, str) else instruments
     candidates = [registry.instrument(name) for name in instruments] if instruments else _working_instruments()
     listed = [Inventory.from_file(pattern) for pattern in patterns if names_inventory(pattern)]
-    sites: dict[str, str] = {}
-    unnamed: list[Rejection] = []
-    bytes_of: dict[str, str] = {}
-    for pattern in (one for one in patterns if not names_inventory(one)):
-        for url, state in expand(pattern, candidates).items():
-            if not url.isprintable() and "\udc80" <= max(url) <= "\udcff":
-                unnamed.append(Rejection(ascii(url), "its name is not text in UTF-8; rename it"))
-                continue
-            sites[url], bytes_of[url] = site_in_path(url, pattern) or sites.get(url, ""), state
-    state_of = {url: f"{state} {sites[url]}" for url, state in states(bytes_of).items() if bytes_of[url]}
+    searched = _searched([one for one in patterns if not names_inventory(one)], candidates, sites)
+    states_now = {url: f"{state} {searched.sites[url]}" for url, state in states(searched.files).items()}
     readers = _readers(candidates, by_format=instruments is None)
-    same = _unchanged(known, state_of, readers)
-    work = {url: site for url, site in sites.items() if url not in same}
+    same = _unchanged(known, states_now, readers, candidates)
+    work = {url: site for url, site in searched.sites.items() if url not in same}
     results = list(same.values())
     names = [one.name for one in candidates]
     for result in _index(work, names, instruments is None, workers):
         results.append(result)
         if progress is not None:
-            progress(len(results), len(sites))
+            progress(len(results), len(searched.sites))
+    kept = {one.url: f"{states_now[one.url]} {one.beside}" for one in results if one.beside and not one.outage}
+    state_of = {url: state for url, state in kept.items() if searched.files[url]}
     found = _settled(results, state_of, readers)
     # What an inventory of many instruments could not take matters only where its name says that it is ours.
-    granules = [g for one in listed for g in one.granules if instruments is None or g.instrument in instruments]
+    every = [g for one in listed for g in one.granules if instruments is None or g.instrument in instruments]
+    wanted = [g for g in every if sites is None or g.site in sites]
+    joined = hashed(Inventory(tuple(wanted), ()), candidates)
     rejected = [r for one in listed for r in one.rejected if any(claims(i, r.url) for i in candidates)]
-    return _ordered({*found.granules, *granules}, {*found.rejected, *rejected, *unnamed}, state_of, readers)
+    named = {*found.rejected, *joined.rejected, *rejected, *searched.faults}
+    return _ordered({*found.granules, *joined.granules}, named, state_of, readers)
+
+
+@dataclass
+class _Searched:
+    """What lies where patterns say, and what of it cannot be taken or listed."""
+
+    sites: dict[str, str] = field(default_factory=dict)
+    """Files, each with the site that its path names, or an empty text."""
+    files: dict[str, str] = field(default_factory=dict)
+    """What tells that the bytes of each are the same as before."""
+    faults: list[Rejection] = field(default_factory=list)
+
+
+def _searched(patterns: Sequence[str], candidates: Sequence[Instrument], sites: Collection[str] | None) -> _Searched:
+    found = _Searched()
+    for pattern in patterns:
+        listing = expand(pattern, candidates)
+        found.faults += [one for one in listing.faults if _of_sites(sites, folder_site(one.url, pattern))]
+        for url, state in listing.files.items():
+            site = site_in_path(url, pattern)
+            if not _of_sites(sites, site):
+                continue
+            if not url.isprintable() and "\udc80" <= max(url) <= "\udcff":
+                found.faults.append(Rejection(ascii(url), "its name is not text in UTF-8; rename it"))
+                continue
+            found.sites[url], found.files[url] = site or found.sites.get(url, ""), state
+    return found
+
+
+def _of_sites(sites: Collection[str] | None, named: str) -> bool:
+    return sites is None or not named or named in sites
 
 
 def _working_instruments() -> list[Instrument]:
@@ -102,17 +137,24 @@ def _readers(candidates: Sequence[Instrument], *, by_format: bool) -> str:
     )
 
 
-def _unchanged(known: Inventory | None, state_of: Mapping[str, str], readers: str) -> dict[str, Indexed]:
-    """Return what is known of the files that are as they were."""
+def _unchanged(
+    known: Inventory | None, states_now: Mapping[str, str], readers: str, candidates: Sequence[Instrument]
+) -> dict[str, Indexed]:
+    """Return what is known of the files that are as they were, and so is all that lies beside them."""
     if known is None or known.readers != readers:
         return {}
-    same = {url for url, state in known.states.items() if state and state_of.get(url) == state}
     granules: dict[str, list[Granule]] = {}
     for one in known.granules:
         granules.setdefault(file_of(one.url), []).append(one)
-    reasons = {one.url: one.reason for one in known.rejected}
-    found = same & (granules.keys() | reasons.keys())
-    return {url: Indexed(url, tuple(granules.get(url, ())), reasons.get(url, "")) for url in found}
+    reasons = {one.url: one.reason for one in known.rejected if not one.outage}
+    same = {}
+    for url in states_now.keys() & known.states.keys() & (granules.keys() | reasons.keys()):
+        before, own = known.states[url], tuple(granules.get(url, ()))
+        if before.startswith(f"{states_now[url]} "):
+            beside = state_beside(watched(url, [one for one in candidates if claims(one, url)], own))
+            if before == f"{states_now[url]} {beside}":
+                same[url] = Indexed(url, own, reasons.get(url, ""), beside=beside)
+    return same
 
 
 def _index(work: Mapping[str, str], names: list[str], by_format: bool, workers: int | None) -> Iterator[Indexed]:
@@ -169,6 +211,7 @@ def _settled(results: Sequence[Indexed], state_of: Mapping[str, str], readers: s
     own = {granule.url: one.url for one in results for granule in one.granules if file_of(granule.url) == one.url}
     granules: list[Granule] = []
     reasons = {one.url: one.reason for one in results if one.reason}
+    outages = {one.url for one in results if one.outage}
     for one in results:
         described = [granule for granule in one.granules if file_of(granule.url) != one.url]
         granules += [granule for granule in one.granules if file_of(granule.url) == one.url]
@@ -178,7 +221,11 @@ def _settled(results: Sequence[Indexed], state_of: Mapping[str, str], readers: s
             reasons[one.url] = LABEL + names
             for granule in described:
                 reasons.pop(granule.url, None)
-    rejected = [Rejection(url, reason) for url, reason in reasons.items()]
+    for granule in granules:
+        for url in (one.url for one in granule.beside.values()):
+            if url in reasons and url not in outages and not reasons[url].startswith(LABEL):
+                reasons[url] = COMPANION + granule.url.rpartition("/")[2]
+    rejected = [Rejection(url, reason, url in outages) for url, reason in reasons.items()]
     return Inventory(tuple(dict.fromkeys(granules)), tuple(rejected), state_of, readers)
 
 

@@ -22,6 +22,8 @@ _FIELDS = tuple(one.name for one in fields(Granule))
 
 LABEL = "the label of "
 """How the reason of a label begins: it is no granule, and no fault."""
+COMPANION = "belongs to "
+"""How the reason of a file begins that lies beside a granule and is read with it; it is no fault either."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,13 @@ class Rejection:
 
     url: str
     reason: str
+    outage: bool = False
+    """Whether the reason lies outside its bytes, and may be gone at the next try."""
 
     @property
     def is_label(self) -> bool:
-        """Whether it is the label of a file that is a granule."""
-        return self.reason.startswith(LABEL)
+        """Whether it is the label of a file that is a granule, or another file that is read with one."""
+        return self.reason.startswith((LABEL, COMPANION))
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,9 @@ class Inventory:
         """Write the inventory, whole or not at all: `.parquet` as a table, any other name as JSON.
 
         The table has a row for each granule and for each file not taken: the fields of `Granule`, times in TAI
-        nanoseconds, null where the file tells none; `start_utc` and `stop_utc` for queries; `reason` where the file was
-        not taken; `file` and `state`, by which a later inventory knows that the file is unchanged.
+        nanoseconds, null where the file tells none; `beside` as JSON text; `start_utc` and `stop_utc` for queries;
+        `reason` where the file was not taken, and `outage`; `file` and `state`, by which a later inventory knows that
+        the file is unchanged.
         """
         unfinished = path.with_name(f".{path.name}.{os.getpid()}")
         try:
@@ -123,15 +128,12 @@ def file_of(url: str) -> str:
 
 
 def _row(granule: Granule) -> dict[str, Any]:
-    row = {name: getattr(granule, name) for name in _FIELDS}
-    return row | {"times": list(granule.times)} | ({} if granule.stop else {"start": None, "stop": None})
+    return granule.as_json() | ({} if granule.stop else {"start": None, "stop": None})
 
 
 def _granule(row: dict[str, Any]) -> Granule:
     known = {name: row[name] for name in _FIELDS if name in row}
-    return Granule(
-        **{**known, "start": row["start"] or 0, "stop": row["stop"] or 0, "times": tuple(row.get("times") or ())}
-    )
+    return Granule.from_json({**known, "start": row["start"] or 0, "stop": row["stop"] or 0})
 
 
 def _from_json(path: str) -> Inventory:
@@ -153,7 +155,9 @@ def _schema() -> Any:
             "stop_utc": moment,
             "sha256": text,
             "times": pa.list_(whole),
+            "beside": text,
             "reason": text,
+            "outage": pa.bool_(),
             "state": text,
         }
     )
@@ -166,12 +170,10 @@ def _to_parquet(found: Inventory, path: Path) -> None:
     rows = []
     for granule in found.granules:
         row = _row(granule) | {"file": file_of(granule.url), "state": found.states.get(file_of(granule.url))}
+        row["beside"] = json.dumps(row["beside"]) if granule.beside else None
         utc = {f"{name}_utc": int(tai_to_utc(row[name])) // 1000 for name in ("start", "stop") if granule.stop}
         rows.append(row | utc)
-    rows += [
-        {"file": one.url, "url": one.url, "reason": one.reason, "state": found.states.get(one.url)}
-        for one in found.rejected
-    ]
+    rows += [asdict(one) | {"file": one.url, "state": found.states.get(one.url)} for one in found.rejected]
     schema = _schema().with_metadata({_READERS: found.readers.encode()})
     pq.write_table(pa.Table.from_pylist(rows, schema), path, compression="zstd")
 
@@ -186,7 +188,10 @@ def _from_parquet(path: str) -> Inventory:
     except pa.ArrowException as error:
         raise ValueError(str(error)) from error
     rows = table.select([name for name in _schema().names if not name.endswith("_utc")]).to_pylist()
-    granules = tuple(_granule(row) for row in rows if row["reason"] is None)
-    rejected = tuple(Rejection(row["url"], row["reason"]) for row in rows if row["reason"] is not None)
+    taken = [row | {"beside": json.loads(row["beside"] or "{}")} for row in rows if row["reason"] is None]
+    granules = tuple(map(_granule, taken))
+    rejected = tuple(
+        Rejection(row["url"], row["reason"], outage=bool(row["outage"])) for row in rows if row["reason"] is not None
+    )
     states = {row["file"]: row["state"] for row in rows if row["state"]}
     return Inventory(granules, rejected, states, (table.schema.metadata or {}).get(_READERS, b"").decode())

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ilrs_science.model.axis import RegularAxis, Times
+from ilrs_science.errors import CountError
+from ilrs_science.model.axis import Axis, RegularAxis, Times
 from ilrs_science.model.granule import Granule
-from ilrs_science.model.part import Counts, Outcome, Part
+from ilrs_science.model.part import Part
+from ilrs_science.model.record import Counts, Outcome, Record
 
 type Mask = NDArray[np.bool_]
+
+OUTSIDE = "outside the axis"
+"""Why a sample of a granule that reaches beyond the cube is in no part."""
 
 
 @dataclass
@@ -23,43 +29,89 @@ class Tally:
     read: int = 0
     placed: int = 0
     duplicate: int = 0
+    conflict: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     fault: str = ""
 
     def outcome(self) -> Outcome:
         """Return the tally as part of a record."""
-        counts = Counts(self.read, self.placed, self.reasons.total(), self.duplicate)
-        return Outcome(self.granule.url, self.granule.site, self.granule.sha256, counts, dict(self.reasons), self.fault)
+        counts = Counts(self.read, self.placed, self.reasons.total(), self.duplicate, self.conflict)
+        one = self.granule
+        beside = {role: companion.sha256 for role, companion in dict(one.beside).items()}
+        return Outcome(one.url, one.site, one.sha256, counts, dict(self.reasons), self.fault, beside)
 
 
 def is_mine(part: Part, site: str, times: Times) -> Mask:
-    """Tell which samples this part accounts for: those in its region; the parts at the edges take what lies beyond."""
-    if not isinstance(part.axis, RegularAxis):
-        return np.asarray(part.axis.slots(times, site) >= 0)
-    mine = np.ones(len(times), bool)
-    if part.axis.start > part.span[0]:
-        mine &= times >= part.axis.start
-    if part.axis.stop < part.span[1]:
-        mine &= times < part.axis.stop
-    return mine
+    """Tell which samples this part accounts for: those in its region, whose parts lie edge to edge."""
+    return np.asarray(part.axis.slots(times, site) >= 0)
 
 
 def is_home(part: Part, granule: Granule) -> bool:
-    """Tell whether this part, holding the granule's first time in the span, accounts for what it loses as a whole."""
+    """Tell whether this part counts what a granule loses as a whole: true in at most one part for each granule.
+
+    That is the part in which the granule begins, or the first part where it begins before the axis. It does not depend on
+    where the axis ends, so that a cube may grow without counting anew.
+    """
+    origin = part.task.origin
     if isinstance(part.axis, RegularAxis):
-        first = min(max(granule.start, part.span[0]), part.span[1] - 1)
-        return part.axis.start <= first < part.axis.stop
-    inside = [time for time in granule.times if part.span[0] <= time < part.span[1]]
+        first = max(granule.start, origin)
+        return granule.stop > origin and part.axis.start <= first < part.axis.stop
+    inside = [time for time in granule.times if time >= origin]
     return bool(inside) and bool(part.axis.slots(np.array(inside[:1], np.int64), granule.site)[0] >= 0)
 
 
-def count_outside(part: Part, tally: Tally, times: Times, near: Mask, at_home: bool) -> None:
-    """Count the samples of a granule that lie beyond the cube altogether, and so in no part's region."""
-    if isinstance(part.axis, RegularAxis):
-        # Those near the region are counted when they are placed: a step may still move them.
-        count = int(is_mine(part, tally.granule.site, times[~near]).sum())
-    else:
-        count = int(((times < part.span[0]) | (times >= part.span[1])).sum()) if at_home else 0
-    if count:
-        tally.read += count
-        tally.reasons["outside the axis"] += count
+def check_counts(
+    granules: Sequence[Granule], axis: Axis, margin: int, records: Iterable[Record], gone: Collection[str] = ()
+) -> dict[str, int]:
+    """Return the samples of each granule that lie outside the axis, by URL: those that no part accounts for.
+
+    Parameters
+    ----------
+    margin
+        How far steps may move a sample in time, ns.
+    gone
+        Files that the plan does not have any more, and whose samples the cube keeps.
+
+    Raises
+    ------
+    CountError
+        A record does not add up, a granule within the axis has samples that nobody counted, or one was counted twice.
+    """
+    read: Counter[tuple[str, str]] = Counter()
+    lost: set[tuple[str, str]] = set()
+    for record in records:
+        for outcome in record.outcomes:
+            key = (outcome.sha256, outcome.site)
+            read[key] += outcome.counts.read
+            if outcome.url in gone:
+                del read[key]
+            if outcome.fault and margin:
+                # A step that moves samples failed in some part: nobody knows where its samples would have gone.
+                lost.add(key)
+            if not outcome.counts.add_up:
+                raise CountError(
+                    f"part {record.part}, {outcome.url}: {outcome.counts} do not add up; please report this"
+                )
+    outside = {}
+    for granule in granules:
+        key = (granule.sha256, granule.site)
+        rest = granule.count - read.pop(key, 0)
+        within = axis.start + margin <= granule.start and granule.stop <= axis.stop - margin
+        if key not in lost and (rest < 0 or (within and rest)):
+            raise CountError(
+                f"{granule.url} at {granule.site}: {granule.count} samples in the file, "
+                f"{granule.count - rest} accounted for; please report this"
+            )
+        if rest > 0:
+            outside[granule.url] = outside.get(granule.url, 0) + rest
+    if stray := sorted(key for key, count in read.items() if count):
+        raise CountError(
+            f"the records speak of samples of files that the plan does not have: {stray}; please report this"
+        )
+    return outside
+
+
+def totals(records: Iterable[Record], outside: Mapping[str, int]) -> Counts:
+    """Return the samples over a whole cube; those outside its axis are read and rejected."""
+    beyond = sum(outside.values())
+    return sum((record.counts for record in records), Counts(read=beyond, rejected=beyond))

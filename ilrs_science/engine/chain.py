@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,17 +10,18 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science import references, registry
-from ilrs_science.catalog import sample_times
+from ilrs_science.catalog import sample_times, with_times
 from ilrs_science.engine.calls import call_parameters
-from ilrs_science.errors import ProductError, StepError
+from ilrs_science.errors import FormatError, ProductError, StepError
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part, StepCall
 from ilrs_science.model.product import Product
-from ilrs_science.model.quality import QUALITY_DTYPE, flag_attributes
+from ilrs_science.model.quality import QUALITY_DTYPE, flag_attributes, set_flag
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.site import Site
 from ilrs_science.model.step import StepFunction, declared_scope, step_parameters
+from ilrs_science.model.values import value_faults
 
 _EVER = 2**62  # ns; beyond every time
 
@@ -42,6 +43,9 @@ def run_steps(  # noqa: PLR0913, PLR0917 - the whole context of a chain
             continue
         before = sample_times(ds)
         ds = _apply(function, call, ds, site, part)
+        if any(not by_site.get(site.name) for by_site in call.references.values()):
+            # Only an optional one can be absent here; what ran without it says so.
+            ds = set_flag(ds, "no_reference", xr.ones_like(ds["quality"], dtype=bool))
         after = sample_times(ds)
         moved = np.abs(after - before)
         if (moved > call.margin).any():
@@ -71,9 +75,15 @@ def with_quality(ds: xr.Dataset, product: Product) -> xr.Dataset:
     )
 
 
-def check_samples(instrument: Instrument, ds: xr.Dataset) -> None:
-    """Raise a ProductError with every way in which calibrated samples do not fit the product."""
-    if faults := instrument.product.check(ds):
+def check_samples(instrument: Instrument, ds: xr.Dataset, carried: Collection[str] = ()) -> None:
+    """Raise a ProductError with every way in which calibrated samples do not fit the product.
+
+    Parameters
+    ----------
+    carried
+        Units of what `read` gave.
+    """
+    if faults := instrument.product.check(ds) or value_faults(instrument.product, ds, carried):
         raise ProductError(f"{instrument.name}: " + "; ".join(map(str, faults)))
 
 
@@ -87,8 +97,8 @@ def _apply(function: StepFunction, call: StepCall, ds: xr.Dataset, site: Site, p
     }
     times = sample_times(ds)
     if declared_scope(function) == "granule":
-        # A whole granule takes the reference of its first sample in the cube's span.
-        began = max(int(times.min(initial=part.span[1])), part.span[0])
+        # A whole granule takes the reference of its first sample on the axis.
+        began = max(int(times.min(initial=part.axis.stop)), part.task.origin)
         return _checked_call(function, ds, fixed | _valid_at(chosen, began))
     changes = sorted({one.start for several in chosen.values() for one in several[1:]})
     if not changes or not len(times):
@@ -142,7 +152,22 @@ def _checked_call(function: StepFunction, ds: xr.Dataset, parameters: dict[str, 
         raise StepError(f"step {name} returned {type(out).__name__}; expected an xarray.Dataset")
     if out.sizes.get("time") != ds.sizes["time"]:
         raise StepError(f"step {name} returned {out.sizes.get('time')} samples along time; expected {ds.sizes['time']}")
-    if "quality" not in out or "time" not in out.coords:
-        gone = "quality" if "quality" not in out else "time"
-        raise StepError(f"step {name} dropped {gone}; steps set flags and keep times")
+    if gone := [one for one in ("quality", "time", "tai") if one not in out.variables]:
+        raise StepError(f"step {name} dropped {' and '.join(gone)}; steps set flags and keep times")
+    return _with_time_of_tai(name, ds, out)
+
+
+def _with_time_of_tai(name: str, ds: xr.Dataset, out: xr.Dataset) -> xr.Dataset:
+    """Return what a step made with `time` renewed where it moved `tai`."""
+    if not _same(out["tai"].values, ds["tai"].values):
+        try:
+            return with_times(out.drop_vars("time"))
+        except FormatError as error:
+            raise StepError(f"step {name}: {error}") from error
+    if not _same(out["time"].values, ds["time"].values):
+        raise StepError(f"step {name} changed time without tai; a step that moves samples assigns tai, time follows")
     return out
+
+
+def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    return one.dtype == other.dtype and np.array_equal(one, other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -12,9 +13,9 @@ from ilrs_science import catalog
 from ilrs_science.catalog.files import site_in_path
 from ilrs_science.errors import Fault, IlrsError
 from ilrs_science.geometry.time import isot
+from ilrs_science.model.axis import RegularAxis
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
-from ilrs_science.model.part import Part
 from ilrs_science.model.product import Place
 from ilrs_science.model.site import Site
 from ilrs_science.pipeline import MOST_PARTS, MOST_SLOTS, Pipeline
@@ -61,29 +62,14 @@ def site_faults(pipeline: Pipeline) -> list[Fault]:
     return faults
 
 
-def site_warnings(sites: Sequence[Site], granules: Iterable[Granule]) -> list[Fault]:
-    """Return the sites without a granule: not wrong, but hardly what was meant."""
+def site_warnings(pipeline: Pipeline, granules: Iterable[Granule]) -> list[Fault]:
+    """Return the sites of a pipeline without a granule in its time: not wrong, but hardly what was meant."""
     there = {granule.site for granule in granules}
     return [
-        Fault(f"sites[{number}]", f"{site.name!r} has no raw file in this time", "it stays empty, all of it missing")
-        for number, site in enumerate(sites)
-        if site.name not in there
+        Fault(f"sites[{number}]", f"{name!r} has no raw file in this time", "it stays empty, all of it missing")
+        for number, name in enumerate(site_names(pipeline))
+        if name not in there
     ]
-
-
-def reference_warnings(parts: Iterable[Part]) -> list[Fault]:
-    """Return the steps that run without an optional reference somewhere, each step, kind and site once."""
-    found = {
-        f"steps.{step.name}.{kind} at {site}": Fault(
-            f"steps.{step.name}.{kind} at {site}", "no reference is valid", "it is optional: the step runs without it"
-        )
-        for part in parts
-        for step in part.steps
-        for kind, by_site in step.references.items()
-        for site, chosen in by_site.items()
-        if not chosen
-    }
-    return list(found.values())
 
 
 def unknown_site_faults(pipeline: Pipeline, granules: Sequence[Granule]) -> list[Fault]:
@@ -105,11 +91,12 @@ def layout_faults(pipeline: Pipeline, instrument: Instrument, place: Place) -> l
     """Return what is wrong with chunks and shards."""
     product = instrument.product
     try:
-        made = cut(product, place, 1, pipeline.layout.chunk, pipeline.layout.shard)
+        made = cut(product, place, pipeline.layout.chunk, pipeline.layout.shard)
     except ValueError as error:
         return [Fault("layout", f"found {pipeline.layout.shard}", str(error))]
+    axis = RegularAxis(0, 1, 1)
     largest = max(
-        int(np.prod(array_layout(product, v, made, regular=False)["chunks"], dtype=object)) * np.dtype(v.dtype).itemsize
+        math.prod(array_layout(product, v, made, axis)["chunks"]) * np.dtype(v.stored_dtype).itemsize
         for v in product.stored(place)
     )
     if largest > _BLOSC:
@@ -147,7 +134,7 @@ def regular_size_faults(pipeline: Pipeline, instrument: Instrument, place: Place
     if time is None or not time.step or time_faults(pipeline, instrument) or layout_faults(pipeline, instrument, place):
         return []
     slots = (time.stop - time.start) // time.step
-    made = cut(instrument.product, place, slots, pipeline.layout.chunk, pipeline.layout.shard)
+    made = cut(instrument.product, place, pipeline.layout.chunk, pipeline.layout.shard)
     return size_faults(pipeline, slots, max(1, len(pipeline.sites)), made)
 
 

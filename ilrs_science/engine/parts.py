@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ilrs_science import catalog, registry
+from ilrs_science import catalog
 from ilrs_science.errors import IlrsError
 from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
-from ilrs_science.model.part import Part, StepCall, digest
+from ilrs_science.model.part import Part, Task
 from ilrs_science.model.product import Place
 from ilrs_science.model.site import Site
 from ilrs_science.pipeline import Pipeline
-from ilrs_science.store.encoding import Cut
+from ilrs_science.store.cube import Declaration
+
+EVER = 2**62  # ns; beyond every time
 
 
 def find_sites(pipeline: Pipeline, granules: Sequence[Granule]) -> list[Site]:
@@ -33,10 +34,10 @@ def find_sites(pipeline: Pipeline, granules: Sequence[Granule]) -> list[Site]:
 
 def without_duplicates(granules: Sequence[Granule]) -> tuple[list[Granule], list[Granule]]:
     """Return granules each content once, and those of other files whose content one of them has."""
-    kept: dict[tuple[str, str], Granule] = {}
+    kept: dict[str, Granule] = {}
     duplicates = []
     for granule in granules:
-        first = kept.setdefault((granule.sha256, granule.site), granule)
+        first = kept.setdefault(str(granule.identity), granule)
         if first.url != granule.url:
             duplicates.append(granule)
     return list(kept.values()), duplicates
@@ -44,15 +45,14 @@ def without_duplicates(granules: Sequence[Granule]) -> tuple[list[Granule], list
 
 def make_axis(
     pipeline: Pipeline, instrument: Instrument, sites: Sequence[str], granules: Sequence[Granule]
-) -> tuple[Axis, tuple[int, int]]:
-    """Return the axis of the cube, and its span: what lies outside the span is in no part."""
+) -> tuple[Axis, int]:
+    """Return the axis of the cube, and where it begins for good, TAI ns: samples before that belong to no part."""
     time = pipeline.time
     if not instrument.product.exposures:
         if time is None or time.step is None:
             raise IlrsError("a regular cube needs time.start, time.stop and time.step")
         # Whole slots only: a slot that reached beyond `stop` would take samples from there.
-        axis = RegularAxis(time.start, time.step, (time.stop - time.start) // time.step)
-        return axis, (axis.start, axis.stop)
+        return RegularAxis(time.start, time.step, (time.stop - time.start) // time.step), time.start
     keys = {
         (instant, granule.site)
         for granule in granules
@@ -61,63 +61,39 @@ def make_axis(
         if time is None or time.start <= instant < time.stop
     }
     exposures = ExposureAxis(tuple(t for t, _ in sorted(keys)), tuple(s for _, s in sorted(keys)))
-    return exposures, (time.start, time.stop) if time else (exposures.start, exposures.stop)
+    return exposures, time.start if time else -EVER
 
 
-def overlaps(granule: Granule, axis: Axis, span: tuple[int, int], margin: int) -> bool:
-    """Tell whether a granule may have a sample in the span with its margins."""
+def overlaps(granule: Granule, axis: Axis, margin: int) -> bool:
+    """Tell whether a granule may have a sample on the axis or within the margin around it."""
     if isinstance(axis, ExposureAxis):
-        return any(span[0] <= time < span[1] for time in granule.times)
-    return granule.start < span[1] + margin and granule.stop > span[0] - margin
+        return any(axis.start <= time < axis.stop for time in granule.times)
+    return granule.start < axis.stop + margin and granule.stop > axis.start - margin
 
 
-def make_parts(  # noqa: PLR0913, PLR0917 - everything a part is made of
-    pipeline: Pipeline,
-    instrument: Instrument,
-    place: Place,
-    axis: Axis,
-    span: tuple[int, int],
-    sites: Sequence[Site],
-    layout: Cut,
-    steps: Sequence[StepCall],
-    granules: Sequence[Granule],
-) -> list[Part]:
-    """Cut an axis into parts of whole shards, each with the granules that it has to read."""
-    functions = [registry.step(step.name, instrument) for step in steps]
-    code = registry.code_digest([instrument.read, *functions])
-    schema = digest([instrument.product.as_json(), asdict(layout)])
-    margin = sum(step.margin for step in steps)
-    by_site = {site.name: _Shelf([g for g in granules if g.site == site.name]) for site in sites}
-    regular = isinstance(axis, RegularAxis)
-    length = layout.shard * pipeline.layout.part
+def make_parts(task: Task, declared: Declaration, shards: int, granules: Sequence[Granule]) -> list[Part]:
+    """Cut an axis into parts of so many whole shards, each with the granules that it has to read."""
+    by_site = {site.name: _Shelf([g for g in granules if g.site == site.name]) for site in declared.sites}
     parts: list[Part] = []
-    for row, members in enumerate([(site,) for site in sites] if regular else [tuple(sites)]):
-        for first in range(0, axis.count, length):
-            region = axis.region(first, min(first + length, axis.count))
-            here = [
-                g
-                for site in members
-                for g in by_site[site.name].overlapping(region.start - margin, region.stop + margin)
-            ]
+    for row, first, region, members in _regions(declared, declared.cut.shard * shards):
+        low, high = region.start - task.margin, region.stop + task.margin
+        here = [granule for site in members for granule in by_site[site.name].overlapping(low, high)]
+        if row < 0:
+            # An exposure cube has parts of several sites; each names only those that it has granules of.
             here.sort(key=lambda g: (g.start, g.sha256, g.site))
-            parts.append(
-                Part(
-                    number=len(parts),
-                    cube=pipeline.output,
-                    instrument=instrument.name,
-                    sites=tuple(site for site in members if regular or any(g.site == site.name for g in here)),
-                    row=row if regular else -1,
-                    first=first,
-                    axis=region,
-                    span=span,
-                    granules=tuple(here),
-                    steps=tuple(steps),
-                    place=place,
-                    code=code,
-                    product=schema,
-                )
-            )
+            names = {granule.site for granule in here}
+            members = tuple(site for site in members if site.name in names)
+        parts.append(Part(task, len(parts), row, first, region, members, tuple(here)))
     return parts
+
+
+def _regions(declared: Declaration, length: int) -> Iterator[tuple[int, int, Axis, tuple[Site, ...]]]:
+    """Yield row, first slot, axis and sites of every part."""
+    axis, sites = declared.axis, declared.sites
+    rows = [(row, (site,)) for row, site in enumerate(sites)] if isinstance(axis, RegularAxis) else [(-1, sites)]
+    for row, members in rows:
+        for first in range(0, axis.count, length):
+            yield row, first, axis.region(first, min(first + length, axis.count)), members
 
 
 def part_memory(instrument: Instrument, part: Part) -> int:
@@ -144,7 +120,7 @@ class _Shelf:
     """Granules of a site, found by time without looking at each."""
 
     def __init__(self, granules: Sequence[Granule]) -> None:
-        self.granules = sorted(granules, key=lambda g: g.start)
+        self.granules = sorted(granules, key=lambda g: (g.start, g.sha256, g.site))
         self.starts = np.array([g.start for g in self.granules], np.int64)
         # The furthest stop so far is sorted even where granules nest, so both bounds are binary searches.
         self.reach = np.maximum.accumulate([g.stop for g in self.granules]) if granules else self.starts

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ilrs_science import catalog, references
+from ilrs_science import catalog, references, registry
+from ilrs_science.code import code_of
 from ilrs_science.engine.check import check
-from ilrs_science.engine.faults import nothing_to_read, size_faults, unknown_site_faults
+from ilrs_science.engine.diff import Diff, compare
+from ilrs_science.engine.faults import nothing_to_read, site_warnings, size_faults, unknown_site_faults
 from ilrs_science.engine.outputs import raw_in_output_faults
 from ilrs_science.engine.parts import find_sites, make_axis, make_parts, overlaps, part_memory, without_duplicates
-from ilrs_science.engine.resolve import with_references
-from ilrs_science.errors import CubeError, Fault, FormatError, PlanError
+from ilrs_science.engine.resolve import absent_reference_words, described, with_references
+from ilrs_science.errors import Fault, FormatError, OutageError, PlanError
 from ilrs_science.geometry.time import isot
-from ilrs_science.model.axis import Axis, RegularAxis
+from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
-from ilrs_science.model.part import Part, StepCall
+from ilrs_science.model.part import Part, StepCall, Task, digest
 from ilrs_science.model.product import Place
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.site import Site
 from ilrs_science.pipeline import Pipeline
 from ilrs_science.store import cube
+from ilrs_science.store.cube import Declaration, Existing
 from ilrs_science.store.encoding import Cut, cut
+from ilrs_science.store.tables import Tables
+from ilrs_science.store.target import target
 
 
 @dataclass(frozen=True)
@@ -33,11 +39,8 @@ class Plan:
 
     pipeline: Pipeline
     instrument: Instrument
-    place: Place
-    axis: Axis
-    sites: tuple[Site, ...]
-    cut: Cut
-    steps: tuple[StepCall, ...]
+    declared: Declaration
+    task: Task
     parts: tuple[Part, ...]
     granules: tuple[Granule, ...]
     duplicates: tuple[Granule, ...]
@@ -46,8 +49,39 @@ class Plan:
     """Granules without a sample in the pipeline's sites and span; not read."""
     rejected: tuple[catalog.Rejection, ...]
     """Files that are no granules."""
+    diff: Diff
+    """What of it an existing cube holds already."""
+    lost: int = 0
+    """Exposures that the existing cube holds and that no raw file has any more."""
+    warnings: tuple[Fault, ...] = ()
+    """What may be meant so, and may not."""
 
     @property
+    def place(self) -> Place:
+        """How samples come onto the axis."""
+        return self.declared.place
+
+    @property
+    def axis(self) -> Axis:
+        """The time axis of the cube."""
+        return self.declared.axis
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The sites of the cube, in order."""
+        return self.declared.sites
+
+    @property
+    def cut(self) -> Cut:
+        """How the cube is cut."""
+        return self.declared.cut
+
+    @property
+    def steps(self) -> tuple[StepCall, ...]:
+        """The steps with their parameters."""
+        return self.task.steps
+
+    @cached_property
     def memory(self) -> int:
         """Bytes that the largest part may need, as the instrument declares."""
         return max((part_memory(self.instrument, part) for part in self.parts), default=0)
@@ -65,19 +99,12 @@ class Plan:
 
     def references(self) -> list[Reference]:
         """Return every reference that some part uses, once."""
-        used = {
-            r.sha256 + r.site + str(r.start): r
-            for part in self.parts
-            for step in part.steps
-            for by_site in step.references.values()
-            for chosen in by_site.values()
-            for r in chosen
-        }
-        return sorted(used.values(), key=lambda r: (r.kind, r.site, r.start))
+        return sorted(described(self.parts).values(), key=lambda r: (r.kind, r.site, r.start))
 
-    def schema(self) -> dict[str, Any]:
-        """Return what makes the cube this cube."""
-        return cube.schema(self.instrument.product, self.place, self.axis, self.sites, self.cut)
+    def tables(self) -> Tables:
+        """Return what the parts share, to be stored beside the cube."""
+        axis = self.axis if isinstance(self.axis, ExposureAxis) else None
+        return Tables(self.task, self.sites, tuple(described(self.parts).values()), self.granules, axis)
 
     def as_json(self) -> dict[str, Any]:
         """Return a summary as JSON-able values."""
@@ -91,6 +118,10 @@ class Plan:
             "samples": self.axis.count,
             "place": self.place,
             "parts": len(self.parts),
+            "verdicts": self.diff.counts(),
+            "gone": list(self.diff.gone),
+            "lost_exposures": self.lost,
+            "unreadable_records": list(self.diff.unreadable),
             "chunk": self.cut.chunk,
             "shard": self.cut.shard,
             "granules": len(self.granules),
@@ -102,12 +133,14 @@ class Plan:
             "duplicates": [granule.url for granule in self.duplicates],
             "outside": [{"url": granule.url, "site": granule.site} for granule in self.outside],
             "rejected": [asdict(rejection) for rejection in self.rejected],
+            "warnings": [asdict(warning) for warning in self.warnings],
         }
 
 
 def plan(
     source: str | Path | Pipeline | dict[str, Any],
     *,
+    strict: bool = False,
     progress: Callable[[int, int], None] | None = None,
     **overrides: Any,
 ) -> Plan:
@@ -117,6 +150,8 @@ def plan(
     ----------
     source
         As for `load_pipeline`, with its `overrides`.
+    strict
+        Whether a warning is a fault.
     progress
         Called with files indexed and files in all.
 
@@ -124,70 +159,132 @@ def plan(
     ------
     PlanError
         Everything that is wrong with the pipeline, all at once.
+    OutageError
+        Raw files could not be read for reasons that lie outside of them; nothing is known to be wrong.
     """
     checked = check(source, overrides)
-    pipeline, instrument, place = checked.pipeline, checked.instrument, checked.place
-    inventory = _indexed(pipeline, instrument, progress)
-    made, faults = _cut(pipeline, instrument, place, checked.steps, inventory)
-    parts, reference_faults = with_references(
-        made.parts, instrument, made.axis, pipeline.references.context, checked.known
+    pipeline, instrument = checked.pipeline, checked.instrument
+    inventory = _inventory(pipeline, instrument, progress)
+    made, faults = _cut(pipeline, instrument, checked.place, checked.steps, inventory, checked.existing)
+    parts, reference_faults, absent = (
+        with_references(made.parts, checked.known, made.axis) if made.parts else ([], [], [])
     )
-    made = replace(made, parts=tuple(parts))
-    faults += [*reference_faults, *unknown_site_faults(pipeline, inventory.granules), *_output_faults(made)]
+    warnings = [*map(absent_reference_words, absent), *site_warnings(pipeline, made.granules)]
+    faults += [*reference_faults, *unknown_site_faults(pipeline, inventory.granules)]
     faults += raw_in_output_faults(pipeline.output, (granule.url for granule in inventory.granules))
+    if strict:
+        faults += warnings
     if faults:
         raise PlanError(faults)
+    made = replace(
+        made,
+        parts=tuple(parts),
+        diff=compare(parts, made.granules, target(pipeline.output)),
+        lost=_lost(made.axis, checked.existing, pipeline.output),
+        warnings=tuple(warnings),
+    )
+    if made.pipeline.memory_limit and made.memory > made.pipeline.memory_limit:
+        allowed = "use a smaller layout.shard, smaller raw files, or a higher memory_limit"
+        text = f"a part may need {made.memory} bytes of {made.pipeline.memory_limit}"
+        raise PlanError([Fault("memory_limit", text, allowed)])
     return made
 
 
-def _indexed(
+def _inventory(
     pipeline: Pipeline, instrument: Instrument, progress: Callable[[int, int], None] | None
 ) -> catalog.Inventory:
+    """Index the raw files of a pipeline.
+
+    Raises
+    ------
+    PlanError
+        `raw` names no raw files.
+    OutageError
+        Files could not be read: what they hold is unknown, and no sample of theirs may be taken for missing.
+    """
     try:
-        return catalog.inventory(pipeline.raw, instruments=[instrument.name], progress=progress)
+        inventory = catalog.inventory(pipeline.raw, instruments=[instrument.name], progress=progress)
     except (FormatError, OSError, ValueError) as error:
         raise PlanError([Fault("raw", str(error), "expected raw files, or what `ilrs inventory -o` wrote")]) from error
+    outages = [one for one in inventory.rejected if one.outage]
+    if outages:
+        reasons = "\n".join(f"  {one.url}: {one.reason}" for one in outages[:20])
+        raise OutageError(
+            f"{len(outages)} raw files cannot be read; mend this, then the same command goes on:\n{reasons}"
+        )
+    return inventory
 
 
-def _cut(
-    pipeline: Pipeline, instrument: Instrument, place: Place, steps: Sequence[StepCall], inventory: catalog.Inventory
+def _cut(  # noqa: PLR0913, PLR0917 - what a plan is made of
+    pipeline: Pipeline,
+    instrument: Instrument,
+    place: Place,
+    steps: Sequence[StepCall],
+    inventory: catalog.Inventory,
+    found: Existing | None,
 ) -> tuple[Plan, list[Fault]]:
     """Lay granules on an axis and cut it into parts; references are still to be found."""
     unique, duplicates = without_duplicates(inventory.granules)
     sites = find_sites(pipeline, unique)
-    axis, span = make_axis(pipeline, instrument, [site.name for site in sites], unique)
+    axis, origin = make_axis(pipeline, instrument, [site.name for site in sites], unique)
+    layout = cut(instrument.product, place, pipeline.layout.chunk, pipeline.layout.shard)
+    declared = Declaration(instrument.product, place, axis, tuple(sites), layout)
+    if found is not None:
+        wider = cube.widened(declared, found)
+        # A cut that the pipeline does not ask for is the cube's own.
+        asks = pipeline.layout.chunk is not None or pipeline.layout.shard is not None
+        declared = replace(wider, cut=layout) if asks else wider
     margin = sum(step.margin for step in steps)
-    names = {site.name for site in sites}
-    inside = [g.site in names and overlaps(g, axis, span, margin) for g in unique]
+    names = {site.name for site in declared.sites}
+    inside = [g.site in names and overlaps(g, axis, margin) for g in unique]
     granules = [g for g, here in zip(unique, inside, strict=True) if here]
-    layout = cut(instrument.product, place, axis.count, pipeline.layout.chunk, pipeline.layout.shard)
-    if faults := size_faults(pipeline, axis.count, len(sites) if isinstance(axis, RegularAxis) else 1, layout):
+    if faults := size_faults(pipeline, axis.count, len(sites) if isinstance(axis, RegularAxis) else 1, declared.cut):
         raise PlanError(faults)
+    task = _task(pipeline, instrument, place, steps, origin, {g.format for g in granules})
+    parts = make_parts(task, declared, pipeline.layout.part, granules)
     made = Plan(
         pipeline,
         instrument,
-        place,
-        axis,
-        tuple(sites),
-        layout,
-        tuple(steps),
-        tuple(make_parts(pipeline, instrument, place, axis, span, sites, layout, steps, granules)),
+        declared,
+        task,
+        tuple(parts),
         tuple(granules),
-        tuple(g for g in duplicates if g.site in names and overlaps(g, axis, span, margin)),
+        tuple(g for g in duplicates if g.site in names and overlaps(g, axis, margin)),
         tuple(g for g, here in zip(unique, inside, strict=True) if not here),
         inventory.rejected,
+        Diff((), (), {}, (), (), ()),
     )
-    return made, [] if granules else [nothing_to_read(pipeline, inventory, unique)]
+    faults = [] if granules else [nothing_to_read(pipeline, inventory, unique)]
+    if problem := cube.conflict(found, declared) if axis.count else "":
+        faults.append(Fault("output", f"found {pipeline.output!r}", problem))
+    return made, faults
 
 
-def _output_faults(made: Plan) -> list[Fault]:
-    faults = []
-    limit = made.pipeline.memory_limit
-    if limit and made.memory > limit:
-        allowed = "use a smaller layout.shard, smaller raw files, or a higher memory_limit"
-        faults.append(Fault("memory_limit", f"a part may need {made.memory} bytes of {limit}", allowed))
-    try:
-        problem = cube.conflict(made.pipeline.output, made.schema()) if made.axis.count else ""
-    except (CubeError, OSError, ValueError, LookupError, TypeError) as error:
-        problem = str(error)
-    return [*faults, *([Fault("output", problem, "a run resumes only its own cube")] if problem else [])]
+def _task(  # noqa: PLR0913, PLR0917 - what parts have in common
+    pipeline: Pipeline,
+    instrument: Instrument,
+    place: Place,
+    steps: Sequence[StepCall],
+    origin: int,
+    formats: set[str],
+) -> Task:
+    functions = [registry.step(step.name, instrument) for step in steps]
+    codes = {name: code_of(instrument, functions, [name] if name else []) for name in {"", *formats}}
+    return Task(
+        cube=pipeline.output,
+        instrument=instrument.name,
+        steps=tuple(steps),
+        place=place,
+        conflicts=pipeline.conflicts,
+        origin=origin,
+        product=digest(instrument.product.as_json()),
+        code={name: one.ours for name, one in codes.items()},
+        plugin=codes[""].plugin,
+    )
+
+
+def _lost(axis: Axis, found: Existing | None, output: str) -> int:
+    """Return how many exposures of an existing cube the axis does not have."""
+    if found is None or not isinstance(axis, ExposureAxis):
+        return 0
+    return len(cube.stored_exposures(target(output)) - set(zip(axis.instants, axis.sites, strict=True)))

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
+from collections.abc import Iterable
 from typing import Any
 
 from ilrs_science import references, registry
+from ilrs_science.code import environment
 from ilrs_science.engine.plan import Plan
+from ilrs_science.model.record import Record
 
 
-def provenance(made: Plan) -> dict[str, Any]:
+def provenance(made: Plan, done: Iterable[Record] = ()) -> dict[str, Any]:
     """Return the attributes of a cube: conventions, and, as text, what it takes to make it again."""
     distribution, number = registry.distribution_of("instruments", made.instrument.name)
+    environments = {json.dumps(dict(one.environment), sort_keys=True) for one in done if one.environment}
     made_by = {
         "pipeline": made.pipeline.model_dump(mode="json", exclude={"output"}),
         "plugin": {"name": made.instrument.name, "distribution": distribution, "version": number},
-        "code": made.parts[0].code if made.parts else "",
+        "code": dict(made.task.code),
+        "plugin_code": made.task.plugin,
         "steps": [{"name": s.name, "parameters": dict(s.parameters)} for s in made.steps],
         "references": [references.describe(one) for one in made.references()],
-        "inputs": "records/*.json: every granule with its digest",
-        "versions": {name: version(name) for name in ("ilrs-science", "numpy", "xarray", "zarr")},
+        "no_reference": sorted(one.path for one in made.warnings if one.found == "no reference is known"),
+        "inputs": "records/: every granule with its digest",
+        "environments": [json.loads(one) for one in sorted(environments)] or [environment()],
     }
     product = made.instrument.product
     return {
@@ -29,7 +34,8 @@ def provenance(made: Plan) -> dict[str, Any]:
         "product": made.pipeline.name,
         "instrument": made.instrument.name,
         "institution": ", ".join(made.instrument.partners) or "unknown",
-        "time_scale": "TAI",
+        "source": made.instrument.about or made.instrument.name,
+        "history": f"made by ilrs-science from raw files by the pipeline {made.pipeline.name}",
         **product.attributes,
         "provenance": json.dumps(made_by, sort_keys=True),
     }

@@ -1,10 +1,13 @@
-"""Which references each part uses: exactly one of a kind at every instant, or a fault."""
+"""Which references each part uses: exactly one of a kind at every instant of the axis, or a fault."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 from ilrs_science import catalog, references, registry
@@ -16,6 +19,8 @@ from ilrs_science.model.part import Part, StepCall
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.step import declared_scope, step_parameters
 from ilrs_science.pipeline import Pipeline
+
+type Span = tuple[int, int]
 
 
 def known_references(pipeline: Pipeline) -> tuple[list[Reference], list[Fault]]:
@@ -38,71 +43,154 @@ def known_references(pipeline: Pipeline) -> tuple[list[Reference], list[Fault]]:
     return known, faults
 
 
-def with_references(
-    parts: Sequence[Part], instrument: Instrument, axis: Axis, context: int | None, known: Sequence[Reference]
-) -> tuple[list[Part], list[Fault]]:
-    """Return the parts of an axis with their references filled in, and what is wrong with them, each fault once."""
+@dataclass(frozen=True)
+class Want:
+    """A reference parameter of a step at a site."""
+
+    step: str
+    kind: str
+    site: str
+    required: bool
+    whole: bool
+    """Whether the step sees whole granules, and so needs a reference for all of each."""
+
+    @property
+    def path(self) -> str:
+        """Where faults say that it is."""
+        return f"steps.{self.step}.{self.kind} at {self.site}"
+
+
+@dataclass(frozen=True)
+class Known:
+    """The references that a plan may choose from: looked through once for each kind and site, not once for each part."""
+
+    instrument: Instrument
+    references: Sequence[Reference]
+    context: int | None
+    _timelines: dict[tuple[str, str], _Timeline] = field(default_factory=dict)
+
+    def wants(self, step: StepCall, site: str) -> list[Want]:
+        """Return what a step needs at a site."""
+        function = registry.step(step.name, self.instrument)
+        parameters = step_parameters(function)
+        whole = declared_scope(function) == "granule"
+        return [Want(step.name, kind, site, parameters[kind].required, whole) for kind in step.references]
+
+    def choose(self, want: Want, near: Span, needed: Span) -> tuple[tuple[Reference, ...], Fault | None]:
+        """Return the references that overlap a span, and what is wrong with them where they are needed.
+
+        Parameters
+        ----------
+        near
+            The span to be calibrated, margins included, TAI ns.
+        needed
+            The part of it that lies on the axis: only there every instant must have exactly one reference.
+        """
+        chosen = self._timeline(want.kind, want.site).overlapping(*near)
+        if not chosen and not want.required:
+            return (), None
+        low, high = needed
+        within = [one for one in chosen if one.stop > low and one.start < high]
+        if low >= high or not references.coverage_faults(within, low, high):
+            return chosen, None
+        found = references.resolve(
+            self.references,
+            instrument=self.instrument.name,
+            kind=want.kind,
+            site=want.site,
+            span=needed,
+            context=self.context,
+        )
+        return (), references.fault(want.path, found)
+
+    def _timeline(self, kind: str, site: str) -> _Timeline:
+        key = (kind, site)
+        if key not in self._timelines:
+            usable = references.usable_at(self.references, self.instrument.name, kind, site, self.context)
+            self._timelines[key] = _Timeline(tuple(usable))
+        return self._timelines[key]
+
+
+@dataclass(frozen=True)
+class _Timeline:
+    """References of one kind at one site, in order of their start."""
+
+    references: tuple[Reference, ...]
+
+    @cached_property
+    def starts(self) -> list[int]:
+        return [one.start for one in self.references]
+
+    @cached_property
+    def reach(self) -> list[int]:
+        # The furthest stop so far is sorted even where references nest, so both bounds are binary searches.
+        return list(accumulate((one.stop for one in self.references), max))
+
+    def overlapping(self, start: int, stop: int) -> tuple[Reference, ...]:
+        first, last = bisect_left(self.reach, start + 1), bisect_left(self.starts, stop)
+        return tuple(one for one in self.references[first:last] if one.stop > start)
+
+
+def with_references(parts: Sequence[Part], known: Known, axis: Axis) -> tuple[list[Part], list[Fault], list[Want]]:
+    """Return parts with their references, what is wrong with those, and which optional ones do not exist; each once."""
+    wants = {
+        site.name: [known.wants(step, site.name) for step in parts[0].task.steps]
+        for site in {site.name: site for part in parts for site in part.sites}.values()
+    }
+    if not any(any(by_step) for by_step in wants.values()):
+        return list(parts), [], []
     faults: dict[str, Fault] = {}
+    absent: dict[str, Want] = {}
     filled = []
     for part in parts:
-        calls = []
-        for call in part.steps:
-            found, wrong = _call_with_references(part, call, instrument, axis, context, known)
-            calls.append(found)
-            for fault in wrong:
-                faults.setdefault(fault.path, fault)
-        filled.append(replace(part, steps=tuple(calls)))
-    return filled, list(faults.values())
-
-
-def early_reference_faults(
-    pipeline: Pipeline, instrument: Instrument, steps: Sequence[StepCall], known: Sequence[Reference]
-) -> list[Fault]:
-    """Return what is wrong with references as far as declared times and sites tell, without raw files."""
-    if pipeline.time is None or pipeline.time.stop <= pipeline.time.start or instrument.product.exposures:
-        return []
-    span, context = (pipeline.time.start, pipeline.time.stop), pipeline.references.context
-    faults = []
-    for call in steps:
-        for name in call.references:
-            for site in dict.fromkeys(site_names(pipeline)):
-                _, fault = _choose(instrument, call, name, site, span, context, known)
-                faults += [fault] if fault else []
-    return faults
-
-
-def _call_with_references(  # noqa: PLR0913, PLR0917 - what identifies a reference
-    part: Part, call: StepCall, instrument: Instrument, axis: Axis, context: int | None, known: Sequence[Reference]
-) -> tuple[StepCall, list[Fault]]:
-    whole = declared_scope(registry.step(call.name, instrument)) == "granule"
-    faults = []
-    chosen: dict[str, dict[str, tuple[Reference, ...]]] = {}
-    for name in call.references:
-        chosen[name] = {}
+        chosen: list[dict[str, dict[str, tuple[Reference, ...]]]] = [{} for _ in part.task.steps]
         for site in part.sites:
-            low, high = part.axis.start - part.margin, part.axis.stop + part.margin
-            if whole:
-                own = [g for g in part.granules if g.site == site.name]
-                low, high = min([low, *(g.start for g in own)]), max([high, *(g.stop for g in own)])
-            # Samples in the margin outside the cube's span take the reference of its edge, wherever the axis is cut.
-            span = (max(low, axis.start), min(high, axis.stop))
-            chosen[name][site.name], fault = _choose(instrument, call, name, site.name, span, context, known)
-            faults += [fault] if fault else []
-    return replace(call, references=chosen), faults
+            for number, by_step in enumerate(wants[site.name]):
+                for want in by_step:
+                    near = _near(part, want)
+                    needed = (max(near[0], axis.start), min(near[1], axis.stop))
+                    several, fault = known.choose(want, near, needed)
+                    chosen[number].setdefault(want.kind, {})[site.name] = several
+                    if fault is not None:
+                        faults.setdefault(want.path, fault)
+                    elif not several:
+                        absent.setdefault(want.path, want)
+        filled.append(replace(part, references=tuple(chosen)))
+    return filled, list(faults.values()), list(absent.values())
 
 
-def _choose(  # noqa: PLR0913, PLR0917 - what identifies a reference
-    instrument: Instrument,
-    call: StepCall,
-    name: str,
-    site: str,
-    span: tuple[int, int],
-    context: int | None,
-    known: Sequence[Reference],
-) -> tuple[tuple[Reference, ...], Fault | None]:
-    """Return the references of a parameter at a site, or what is wrong; an optional one may be absent."""
-    found = references.resolve(known, instrument=instrument.name, kind=name, site=site, span=span, context=context)
-    required = step_parameters(registry.step(call.name, instrument))[name].required
-    if found.faults and (found.chosen or required):
-        return (), references.fault(f"steps.{call.name}.{name} at {site}", found)
-    return found.chosen, None
+def early_reference_faults(pipeline: Pipeline, known: Known, steps: Sequence[StepCall]) -> list[Fault]:
+    """Return what is wrong with references as far as declared times and sites tell, without raw files."""
+    time = pipeline.time
+    if time is None or time.stop <= time.start or known.instrument.product.exposures:
+        return []
+    span = (time.start, time.stop)
+    wants = [w for step in steps for site in dict.fromkeys(site_names(pipeline)) for w in known.wants(step, site)]
+    return [fault for want in wants if (fault := known.choose(want, span, span)[1]) is not None]
+
+
+def absent_reference_words(want: Want) -> Fault:
+    """Return what a plan says of an optional reference that does not exist."""
+    return Fault(
+        want.path, "no reference is known", "the step runs without it and its samples are flagged no_reference"
+    )
+
+
+def _near(part: Part, want: Want) -> Span:
+    low, high = part.axis.start - part.margin, part.axis.stop + part.margin
+    if want.whole:
+        own: list[Span] = [(g.start, g.stop) for g in part.granules if g.site == want.site]
+        low, high = min([low, *(start for start, _ in own)]), max([high, *(stop for _, stop in own)])
+    return low, high
+
+
+def described(parts: Sequence[Part]) -> Mapping[str, Reference]:
+    """Return every reference that some part uses, once."""
+    return {
+        f"{one.kind} {one.site} {one.start} {one.sha256}": one
+        for part in parts
+        for by_kind in part.references
+        for by_site in by_kind.values()
+        for several in by_site.values()
+        for one in several
+    }

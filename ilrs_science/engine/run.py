@@ -1,88 +1,59 @@
-"""Run a plan: a bounded window of parts on any executor, receipts back, resume by digest."""
+"""Run a plan: one run at a time on a cube, parts on any executor, records back, resume by what stands."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import signal
 import time
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    wait,
-)
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from threading import current_thread, main_thread
+from typing import TYPE_CHECKING, Any
 
+from ilrs_science.engine.diff import VERDICTS, compare
+from ilrs_science.engine.executing import Execute, ExecutorName, Work, executing
 from ilrs_science.engine.plan import Plan
 from ilrs_science.engine.plan import plan as make_plan
 from ilrs_science.engine.provenance import provenance
-from ilrs_science.engine.worker import reduce, reduce_json
-from ilrs_science.errors import ClusterError, CountError, IlrsError
-from ilrs_science.model.part import Counts, Part, Record
+from ilrs_science.engine.report import Report, make_report, summary
+from ilrs_science.errors import CubeError, IlrsError, ReplaceError
+from ilrs_science.model.record import Record
 from ilrs_science.pipeline import Pipeline
-from ilrs_science.store import cube, records
+from ilrs_science.store import cube, records, shards, tables
+from ilrs_science.store.lease import Lease, Waiting, leased
+from ilrs_science.store.target import Target, target
 
 if TYPE_CHECKING:
     from distributed import Client
 
-type ExecutorName = Literal["serial", "threads", "processes"]
 type Progress = Callable[[Record, int, int], None]
 """Called with each new record, parts done and parts to do."""
 
-_SILENT_SECONDS = 60.0
-
 
 @dataclass(frozen=True)
-class Report:
-    """What a run did."""
+class Consent:
+    """What a caller agrees to when a cube exists."""
 
-    output: str
-    parts: int
-    skipped: int
-    """Parts that an earlier run had done."""
-    failed: tuple[Record, ...]
-    counts: Counts
-    """Samples over the whole cube, parts of earlier runs included."""
-    flagged: int
-    missing: int
-    rejected: dict[str, str]
-    """Files and granules that were rejected, with the reason."""
-    reasons: dict[str, int]
-    """Rejected samples by reason."""
-    seconds: float
-
-    @property
-    def exit_code(self) -> int:
-        """0 all good, 3 finished with rejected granules, 1 failed."""
-        return 1 if self.failed else 3 if self.rejected else 0
-
-    @property
-    def did_nothing(self) -> bool:
-        """Whether every part had been done before."""
-        return self.skipped == self.parts
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the report as JSON-able values."""
-        failed = [{"part": r.part, "reason": r.reason} for r in self.failed]
-        return asdict(self) | {"failed": failed, "exit_code": self.exit_code}
+    replace: bool = False
+    """Good data may be replaced because parameters, references or code have changed."""
+    forget_missing: bool = False
+    """Samples of raw files that have gone may be dropped."""
+    redo_environment: bool = False
+    """Parts that were made with other versions of Python or of the libraries are made anew."""
 
 
-def run(
+def run(  # noqa: PLR0913 - what, where, and what may be replaced
     source: str | Path | Pipeline | Plan | dict[str, Any],
     *,
     executor: ExecutorName = "threads",
     workers: int | None = None,
     cluster: str | Client | None = None,
     progress: Progress | None = None,
+    replace: bool = False,
+    forget_missing: bool = False,
+    redo_environment: bool = False,
+    waiting: Waiting | None = None,
     **overrides: Any,
 ) -> Report:
     """Run a pipeline, or go on with one; what is done and unchanged is not done again.
@@ -99,6 +70,15 @@ def run(
         `local`, the address of a Dask scheduler, or a client.
     progress
         Called after each part.
+    replace
+        Whether good data may be replaced because parameters, references or code have changed; new and changed raw files
+        need no such word.
+    forget_missing
+        Whether samples of raw files that have gone may be dropped; otherwise their parts stay as they are.
+    redo_environment
+        Whether parts made with other versions of Python or of the libraries are made anew.
+    waiting
+        How long to watch whether a run on another machine is alive.
     overrides
         Keys of the pipeline to replace.
 
@@ -106,6 +86,10 @@ def run(
     ------
     PlanError
         Something is wrong with the pipeline or a worker; nothing was written.
+    CubeBusyError
+        Another run is writing the cube.
+    ReplaceError
+        Good data would be replaced, and nobody has agreed to that; nothing was written.
     CountError
         Samples were lost: a fault of this package.
     """
@@ -113,208 +97,135 @@ def run(
     if isinstance(source, Plan) and overrides:
         raise IlrsError(f"a plan is made already; give {', '.join(overrides)} to `plan`")
     made = source if isinstance(source, Plan) else make_plan(source, **overrides)
-    digests = [part.digest for part in made.parts]
-    with _executing(made, executor, workers, cluster) as execute:
-        cube.create(
-            made.pipeline.output, made.instrument.product, made.place, made.axis, made.sites, made.cut, provenance(made)
-        )
-        records.save_plan(made.pipeline.output, {"digests": digests, "pipeline": made.pipeline.model_dump(mode="json")})
-        earlier = records.load_all(made.pipeline.output)
-        kept = {n: r for n, r in earlier.items() if _stands(r, digests)}
-        # A record that no longer stands must not stand again: its shards are about to be written anew.
-        records.discard(made.pipeline.output, earlier.keys() - kept.keys())
-        pending = [part for part in made.parts if part.number not in kept]
-        if pending:
-            unfinished = {"status": f"unfinished: {len(pending)} of {len(made.parts)} parts to do"}
-            cube.update_attributes(made.pipeline.output, unfinished)
-        found = dict(kept)
-        with closing(execute(pending)) as results:
-            for done, record in enumerate(results, 1):
-                found[record.part] = record
-                if progress is not None:
-                    progress(record, done, len(pending))
-    report = _report(made, found, len(kept), time.perf_counter() - began)
-    if not report.failed:
-        check_counts(made, found)
-    # A full disk is often why parts failed; the cube then goes on saying that it is unfinished.
-    with suppress(OSError) if report.failed else nullcontext():
-        cube.update_attributes(made.pipeline.output, _summary(report))
-    return report
+    consent = Consent(replace, forget_missing, redo_environment)
+    refuse_unasked(made, consent)
+    with _client(made, cluster, workers) as client, executing(executor, workers, client) as execute:
+        place = target(made.pipeline.output)
+        with leased(place, waiting) as lease, _terminated():
+            return _Run(made, place, lease, consent, progress, began).do(execute)
 
 
-def check_counts(made: Plan, found: dict[int, Record]) -> None:
-    """Raise a CountError unless every sample of every granule was placed, rejected or a duplicate: law 4.
+def refuse_unasked(made: Plan, consent: Consent) -> None:
+    """Raise a ReplaceError where a run would replace good data, and the caller has not agreed to that."""
+    reasons = []
+    if not consent.replace:
+        asked = made.diff.asked(forget_missing=consent.forget_missing)
+        reasons += [f"{count} parts: {VERDICTS[cause]}; --replace does them again" for cause, count in asked.items()]  # type: ignore[index]
+    if made.lost and not consent.forget_missing:
+        text = f"{made.lost} exposures of the cube are in no raw file any more"
+        reasons.append(f"{text}; --forget-missing drops them")
+    if reasons:
+        lines = "\n".join(f"  {reason}" for reason in reasons)
+        raise ReplaceError(f"{made.pipeline.output} would lose good data:\n{lines}")
 
-    Where steps move samples in time and one of them failed on a granule in some part, nobody knows where its samples
-    would have gone; of such a granule the parts need only be right each by itself.
-    """
-    moving = any(step.margin for step in made.steps)
-    lost: set[tuple[str, str]] = set()
-    # By content, as parts are: a file may have moved since an earlier run.
-    read: Counter[tuple[str, str]] = Counter()
-    for record in found.values():
-        for outcome in record.outcomes:
-            read[outcome.sha256, outcome.site] += outcome.counts.read
-            if outcome.fault and moving:
-                lost.add((outcome.sha256, outcome.site))
-            if not outcome.counts.add_up:
-                raise CountError(
-                    f"part {record.part}, {outcome.url}: {outcome.counts} do not add up; please report this"
-                )
-    for granule in made.granules:
-        accounted = read.pop((granule.sha256, granule.site), 0)
-        if accounted != granule.count and (granule.sha256, granule.site) not in lost:
-            raise CountError(
-                f"{granule.url} at {granule.site}: {granule.count} samples in the file, "
-                f"{accounted} accounted for; please report this"
+
+@dataclass
+class _Run:
+    """A run that holds the lease of its cube."""
+
+    made: Plan
+    place: Target
+    lease: Lease
+    consent: Consent
+    progress: Progress | None
+    began: float
+
+    def do(self, execute: Execute) -> Report:
+        # Between the plan and the lease another run may have done some of it.
+        self.made = replace(self.made, diff=compare(self.made.parts, self.made.granules, self.place))
+        refuse_unasked(self.made, self.consent)
+        wanted, diff = self.made.declared, self.made.diff
+        again = diff.pending(redo_environment=self.consent.redo_environment, forget_missing=self.consent.forget_missing)
+        pending = [self.made.parts[number] for number in again]
+        found = {key: one for key, one in diff.kept.items() if key not in {(p.row, p.first) for p in pending}}
+        if cube.existing(self.place) is not None and pending:
+            # Before anything else: from now on the cube is not what its last run said.
+            cube.update_attributes(self.place, self._unfinished(len(pending)))
+        attributes = self._unfinished(len(pending)) if pending else {}
+        cube.create(self.place, wanted, provenance(self.made, found.values()) | attributes)
+        cube.remove_beyond(self.place, wanted)
+        stored = self.made.tables()
+        work = Work(pending, stored, stored.save(self.place), self.lease.token)
+        records.save_plan(self.place, self._stored_plan())
+        journal = records.Journal(self.place, self.lease.token)
+        try:
+            with closing(execute(work)) as results:
+                for done, record in enumerate(results, 1):
+                    found[record.region] = record
+                    if journal.add(record):
+                        cube.update_attributes(self.place, self._unfinished(len(pending) - done))
+                    if self.progress is not None:
+                        self.progress(record, done, len(pending))
+        finally:
+            with suppress(OSError):  # a full disk is often why the run ends here
+                journal.flush()
+        return self._finish(found, len(self.made.parts) - len(pending), journal, work.digest)
+
+    def _finish(
+        self, found: dict[tuple[int, int], Record], skipped: int, journal: records.Journal, digest: str
+    ) -> Report:
+        report = make_report(self.made, found, skipped, time.perf_counter() - self.began)
+        if not report.failed:
+            self._check_shards(found)
+        # A full disk is often why parts failed; the cube then goes on saying that it is unfinished.
+        with suppress(OSError) if report.failed else nullcontext():
+            if not report.did_nothing:
+                journal.compact((found[key] for key in sorted(found)), self.made.diff.segments)
+                tables.forget(self.place, digest)
+            cube.update_attributes(self.place, provenance(self.made, found.values()) | summary(report))
+        return report
+
+    def _check_shards(self, found: dict[tuple[int, int], Record]) -> None:
+        """Hold one listing of the store against all records, before the cube is called complete."""
+        listing = self.place.list()
+        other = [one.part for one in found.values() if shards.state(one, listing) != "same"]
+        if other:
+            numbers = ", ".join(map(str, other[:10]))
+            raise CubeError(
+                f"{self.place.url}: the shards of {len(other)} parts ({numbers}) were changed by somebody else "
+                "while the run was going on; run again to do them anew"
             )
-    if read:
-        raise CountError(
-            f"the records speak of samples of files that the plan does not have: {sorted(read)}; please report this"
+
+    def _unfinished(self, count: int) -> dict[str, Any]:
+        return {"status": f"unfinished: {count} of {len(self.made.parts)} parts to do"}
+
+    def _stored_plan(self) -> records.StoredPlan:
+        parts = self.made.parts
+        return records.StoredPlan(
+            [part.digest for part in parts],
+            [[part.row, part.first, part.axis.count] for part in parts],
+            sum(granule.count for granule in self.made.granules),
+            self.made.pipeline.model_dump(mode="json"),
         )
-
-
-def _stands(record: Record, digests: Sequence[str]) -> bool:
-    return record.status == "done" and record.part < len(digests) and record.digest == digests[record.part]
-
-
-def _summary(report: Report) -> dict[str, Any]:
-    # No clock time: two runs of one pipeline give the same bytes.
-    counts = report.counts
-    state = "complete" if not report.failed else f"{len(report.failed)} of {report.parts} parts failed"
-    return {
-        "status": state,
-        "samples": ", ".join(f"{name} {count}" for name, count in asdict(counts).items()),
-    }
-
-
-def _report(made: Plan, found: dict[int, Record], skipped: int, seconds: float) -> Report:
-    rejected = {one.url: one.reason for one in made.rejected}
-    reasons: dict[str, int] = {}
-    counts = Counts()
-    for record in found.values():
-        counts += record.counts
-        for outcome in record.outcomes:
-            if outcome.fault:
-                rejected[outcome.url] = outcome.fault
-            for reason, count in outcome.reasons.items():
-                reasons[reason] = reasons.get(reason, 0) + count
-    for granule in made.duplicates:
-        counts += Counts(read=granule.count, duplicate=granule.count)
-    failed = tuple(record for _, record in sorted(found.items()) if record.status != "done")
-    done = [record for record in found.values() if record.status == "done"]
-    return Report(
-        made.pipeline.output,
-        len(made.parts),
-        skipped,
-        failed,
-        counts,
-        sum(record.flagged for record in done),
-        sum(record.missing for record in done),
-        rejected,
-        reasons,
-        seconds,
-    )
 
 
 @contextmanager
-def _executing(
-    made: Plan, executor: ExecutorName, workers: int | None, cluster: str | Client | None
-) -> Iterator[Callable[[Sequence[Part]], Generator[Record]]]:
-    """Yield a function from parts to records, as they come."""
-    count = workers or os.cpu_count() or 1
-    if cluster is not None:
-        from ilrs_science.engine.cluster import connect  # noqa: PLC0415 - distributed is slow to import
-        from ilrs_science.engine.preflight import check_workers  # noqa: PLC0415
+def _client(made: Plan, cluster: str | Client | None, workers: int | None) -> Iterator[Client | None]:
+    """Yield a client of the cluster, if one is asked for, whose workers have what the plan needs."""
+    if cluster is None:
+        yield None
+        return
+    from ilrs_science.engine.cluster import connect  # noqa: PLC0415 - distributed is slow to import
+    from ilrs_science.engine.preflight import check_workers  # noqa: PLC0415
 
-        with connect(cluster, workers) as client:
-            check_workers(client, made.instrument.name, [step.name for step in made.steps])
-            yield lambda parts: _on_dask(client, parts)
-    elif executor == "serial":
-        yield _one_by_one
-    elif executor == "threads":
-        with ThreadPoolExecutor(count) as pool:
-            yield lambda parts: _on_pool(pool, parts, 2 * count)
-    elif executor != "processes":
-        raise IlrsError(f"no executor {executor!r}; it is serial, threads or processes, or give a cluster")
-    else:
-        with ProcessPoolExecutor(count, mp_context=_fork_server(), initializer=_ignore_interrupts) as pool:
-            yield lambda parts: _on_pool(pool, parts, 2 * count)
+    with connect(cluster, workers) as client:
+        check_workers(client, made)
+        yield client
 
 
-def _fork_server() -> multiprocessing.context.BaseContext:
-    """Return a context whose processes come from one that has this package imported and no threads yet.
+@contextmanager
+def _terminated() -> Iterator[None]:
+    """Let SIGTERM, which batch systems send, end a run as Ctrl-C does: what is done is kept."""
+    if current_thread() is not main_thread():
+        yield
+        return
 
-    Imports cost seconds and are paid once, not by each worker; a plain fork would copy the locks of our threads.
-    """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ilrs_science", "dask.array"])  # xarray imports dask.array at its first use
-    return context
+    def stop(number: int, frame: Any) -> None:
+        del number, frame
+        raise KeyboardInterrupt
 
-
-def _ignore_interrupts() -> None:
-    # A terminal sends Ctrl-C to all processes; workers finish their part, and the one that waits for them stops them.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _one_by_one(parts: Sequence[Part]) -> Generator[Record]:
-    yield from map(reduce, parts)
-
-
-def _on_pool(pool: Executor, parts: Sequence[Part], window: int) -> Generator[Record]:
-    waiting = iter(parts)
-    running: set[Future[dict[str, Any]]] = set()
+    before = signal.signal(signal.SIGTERM, stop)
     try:
-        while True:
-            for part in waiting:
-                running.add(pool.submit(reduce_json, part.as_json()))
-                if len(running) >= window:
-                    break
-            if not running:
-                return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (Record.from_json(one.result()) for one in done)
-    except BrokenExecutor as error:
-        raise ClusterError(f"a worker process died ({error}); run again to go on") from error
+        yield
     finally:
-        for future in running:  # Ctrl-C: what runs is finished and kept, what waits is not begun
-            future.cancel()
-
-
-def _on_dask(client: Client, parts: Sequence[Part]) -> Generator[Record]:
-    """Keep two tasks a worker thread in flight; a part whose worker died too often comes back as failed."""
-    from distributed import wait as wait_for  # noqa: PLC0415
-
-    waiting = iter(parts)
-    running: dict[Any, Part] = {}
-    try:
-        while True:
-            window = 2 * max(1, sum(client.nthreads().values()))
-            while len(running) < window and (part := next(waiting, None)) is not None:
-                key = f"ilrs-{part.digest[:16]}-{part.number}-{time.time_ns()}"
-                running[client.submit(reduce_json, part.as_json(), key=key, pure=False)] = part
-            if not running:
-                return
-            try:
-                with client.as_current():
-                    finished = wait_for(list(running), timeout=_SILENT_SECONDS, return_when="FIRST_COMPLETED").done
-            except TimeoutError:
-                if not client.nthreads():
-                    raise ClusterError("the cluster has lost all of its workers; run again to go on") from None
-                continue
-            for future in finished:
-                part = running.pop(future)
-                yield _receipt(future, part)
-                future.release()
-    finally:
-        client.cancel(list(running))
-
-
-def _receipt(future: Any, part: Part) -> Record:
-    if future.status == "finished":
-        return Record.from_json(future.result())
-    return Record(
-        part.number, part.digest, "failed", reason=f"{type(future.exception()).__name__}: {future.exception()}"
-    )
+        signal.signal(signal.SIGTERM, before)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ilrs_science.model.part import Counts
-from ilrs_science.store import cube, records
+from ilrs_science.model.record import Counts
+from ilrs_science.store import cube, lease, records
+from ilrs_science.store.target import target
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class Status:
     counts: Counts
     rejected: dict[str, str]
     """Rejected granules with the reason."""
+    holder: str
+    """Who is writing the cube now: user, host, process and since when; an empty text if nobody is."""
+    unreadable: tuple[str, ...]
+    """Records that cannot be read; what they told of will be done again."""
     seconds: float
     """Time spent in workers."""
     peak_memory: int
@@ -44,6 +49,8 @@ class Status:
             "failed": {str(number): reason for number, reason in self.failed.items()},
             "counts": vars(self.counts),
             "rejected": self.rejected,
+            "holder": self.holder,
+            "unreadable_records": list(self.unreadable),
             "seconds": self.seconds,
             "peak_memory": self.peak_memory,
         }
@@ -58,18 +65,33 @@ def status(url: str) -> Status:
         There is no cube at the URL.
     """
     cube.open_attributes(url)
-    digests = records.load_plan(url).get("digests", [])
-    found = [record for record in records.load_all(url).values() if record.part < len(digests)]
+    place = target(url)
+    plan = records.load_plan(place)
+    loaded = records.load(place)
+    wanted = (
+        {}
+        if plan is None
+        else {(row, first): one for (row, first, _), one in zip(plan.regions, plan.digests, strict=False)}
+    )
+    found = [record for region, record in loaded.records.items() if region in wanted]
     done = [record for record in found if record.status == "done"]
-    current = [record for record in done if record.digest == digests[record.part]]
+    current = [record for record in done if record.digest == wanted[record.region]]
+    counts = sum((record.counts for record in done), Counts())
+    if plan is not None and len(current) == len(wanted):
+        # What lies outside the axis is in no part; it is what the granules hold besides.
+        beyond = max(0, plan.samples - counts.read)
+        counts += Counts(read=beyond, rejected=beyond)
+    held = lease.holder(place)
     return Status(
-        url,
-        len(digests),
+        place.url,
+        len(wanted),
         len(current),
         len(done) - len(current),
         {record.part: record.reason for record in found if record.status != "done"},
-        sum((record.counts for record in done), Counts()),
+        counts,
         {outcome.url: outcome.fault for record in done for outcome in record.outcomes if outcome.fault},
+        "" if held is None else held.who,
+        loaded.unreadable,
         sum(record.seconds for record in found),
         max((record.peak_memory for record in found), default=0),
     )

@@ -2,72 +2,69 @@
 
 from __future__ import annotations
 
-import platform
 import resource
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
 from os import getpid
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science import registry
-from ilrs_science.catalog import rejected_counts, sample_times
-from ilrs_science.engine.account import Tally, count_outside, is_home, is_mine
-from ilrs_science.engine.chain import check_samples, joined, run_steps, with_quality
+from ilrs_science.catalog import rejected_counts, sample_times, with_times
+from ilrs_science.code import code_of, environment
+from ilrs_science.engine.account import Tally, is_home, is_mine
+from ilrs_science.engine.chain import check_samples, run_steps, with_quality
+from ilrs_science.engine.decoded import Decoded
+from ilrs_science.engine.overlaps import Samples, settled
 from ilrs_science.engine.place import Block
-from ilrs_science.errors import FormatError, IlrsError, PluginError, StepError
-from ilrs_science.model.axis import RegularAxis, Times
+from ilrs_science.errors import FormatError, IlrsError, LeaseLostError, PluginError, StepError, is_outage
+from ilrs_science.model.axis import RegularAxis
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
-from ilrs_science.model.part import Part, Record
+from ilrs_science.model.part import Part
+from ilrs_science.model.record import Record
 from ilrs_science.model.site import Site
-from ilrs_science.store import cube, records
+from ilrs_science.store import lease, shards, tables
+from ilrs_science.store.target import target
+
+decoded = Decoded()
+"""What this process has read."""
 
 
-@dataclass
-class _Samples:
-    """Samples of one site with what the engine keeps about each of them."""
-
-    ds: xr.Dataset
-    source: NDArray[np.intp]
-    """Which granule it came from."""
-    raw: Times
-    """Its time as read, TAI ns."""
-
-    def pick(self, chosen: Any) -> _Samples:
-        return _Samples(self.ds.isel(time=chosen), self.source[chosen], self.raw[chosen])
-
-
-def reduce(part: Part) -> Record:
-    """Fill one part of a cube and return the record of it, which is also saved beside the cube.
+def reduce(part: Part, token: str) -> Record:
+    """Fill one part of a cube and return the record of it.
 
     A failure becomes a record too, with status `failed`; then nothing of the part counts as done.
+
+    Raises
+    ------
+    LeaseLostError
+        The run of the token has ended, or another one has taken the cube over.
     """
     began = perf_counter()
     try:
         block, tallies = _fill(part)
-        outputs = cube.write_region(part.cube, part.row, part.first, block.arrays)
+        place = target(part.cube)
+        lease.check_held(place, token)
+        stored = shards.write_region(place, part.row, part.first, block.arrays, token)
         flagged, missing = block.reached()
-        record = _record(part, began, "done", tallies, outputs=outputs, flagged=flagged, missing=missing)
-        records.save(part.cube, record)
+        return _record(part, began, "done", tallies, shards=stored, flagged=flagged, missing=missing)
+    except LeaseLostError:
+        raise
     except Exception as error:  # noqa: BLE001 - the one place where a failure becomes a record
-        record = _record(part, began, "failed", (), reason=_reason(error))
-        _save_if_possible(part, record)
-    return record
+        return _record(part, began, "failed", (), reason=_reason(error))
 
 
-def reduce_json(part: dict[str, Any]) -> dict[str, Any]:
-    """Do the same from JSON to JSON; what travels to and from a cluster."""
-    return reduce(Part.from_json(part)).as_json()
+def reduce_ticket(ticket: Mapping[str, Any]) -> dict[str, Any]:
+    """Do the same from JSON to JSON; what travels to and from another process."""
+    return reduce(tables.part_of(ticket), ticket["token"]).as_json()
 
 
 def _fill(part: Part) -> tuple[Block, list[Tally]]:
@@ -78,65 +75,118 @@ def _fill(part: Part) -> tuple[Block, list[Tally]]:
     failures: list[IlrsError] = []
     some_good = False
     for site in part.sites:
-        found = _gather(part, instrument, site, tallies)
-        samples = _calibrate(part, instrument, site, found, tallies, failures) if found else None
+        chain = _Chain(part, instrument, site)
+        found = chain.gather(tallies)
+        samples = chain.calibrate(found, tallies, failures) if found else None
         if samples is not None:
             some_good = True
             _place(part, site, samples, block, tallies)
     if failures and not some_good:
         # Not one granule among many: the step itself, and the part, have failed.
         raise failures[0]
+    block.finish()
     return block, tallies
 
 
 def _check_code(part: Part, instrument: Instrument) -> None:
     """Hold this process to the code that the part was planned with; a worker may have joined after the preflight."""
-    here = registry.code_digest([instrument.read, *(registry.step(call.name, instrument) for call in part.steps)])
-    if part.code and part.code != here:
-        raise PluginError(
-            f"{part.instrument}: planned with code {part.code[:12]}, this process has {here[:12]}; plan again"
-        )
+    functions = [registry.step(call.name, instrument) for call in part.steps]
+    for name in part.formats:
+        here = code_of(instrument, functions, [name] if name else [])
+        if (part.task.code[name], part.task.plugin) != (here.ours, here.plugin):
+            found = f"{here.ours[:12]} and {here.plugin[:12]}"
+            planned = f"{part.task.code[name][:12]} and {part.task.plugin[:12]}"
+            raise PluginError(f"{part.instrument}: planned with code {planned}, this process has {found}; plan again")
 
 
-def _gather(part: Part, instrument: Instrument, site: Site, tallies: list[Tally]) -> list[_Samples]:
-    """Read the granules of a site, cut to the part with its margins; a bad one is rejected with its reason."""
-    found: list[_Samples] = []
-    for number, tally in enumerate(tallies):
-        granule = tally.granule
-        if granule.site != site.name:
-            continue
-        at_home = is_home(part, granule)
+@dataclass(frozen=True)
+class _Chain:
+    """The way of the samples of one site through a part."""
+
+    part: Part
+    instrument: Instrument
+    site: Site
+
+    def gather(self, tallies: list[Tally]) -> list[Samples]:
+        """Read the granules of the site, cut to the part with its margins; a bad one is rejected with its reason."""
+        found = []
+        for number, tally in enumerate(tallies):
+            if tally.granule.site != self.site.name:
+                continue
+            at_home = is_home(self.part, tally.granule)
+            try:
+                ds = self._read(tally.granule)
+                samples = self._whole(ds, number)
+            except Exception as error:
+                # A bad granule spoils only its own samples, and its reason is named.
+                if is_outage(error):
+                    raise
+                _reject(tally, _reason(error), tally.granule.count if at_home else 0)
+                continue
+            if at_home:
+                rejected = rejected_counts(ds)
+                tally.reasons.update(rejected)
+                tally.read += sum(rejected.values())
+            if samples.raw.size:
+                found.append(samples)
+        return found
+
+    def calibrate(self, found: list[Samples], tallies: list[Tally], failures: list[IlrsError]) -> Samples | None:
+        """Run the steps; where they fail on the data of some granules, go on without those."""
         try:
-            ds = _read(instrument, granule)
-            times, rejected = sample_times(ds), rejected_counts(ds)
-            ds, order = run_steps(with_quality(ds, instrument.product), part.steps, instrument, site, part, "granule")
+            samples = self._calibrated(found, tallies)
         except Exception as error:
-            # A bad granule spoils only its own samples, and its reason is named.
-            if _is_systems(error):
+            if is_outage(error):
                 raise
-            tally.fault = _reason(error)
-            tally.read, tally.reasons = (
-                (granule.count, Counter({tally.fault: granule.count})) if at_home else (0, Counter())
-            )
-            continue
-        if at_home:
-            tally.reasons.update(rejected)
-            tally.read += sum(rejected.values())
-        times = times[order]
+            reasons = [_failure(self._calibrated, one) for one in found]
+            good = [one for one, reason in zip(found, reasons, strict=True) if not reason]
+            where = f"{_reason(error)} (in a step at {self.site.name})"
+            failure = error if isinstance(error, IlrsError) else StepError(where)
+            if len(good) == len(found):
+                raise failure from error
+            failures.append(failure)
+            for one, reason in zip(found, reasons, strict=True):
+                if reason:
+                    count = int(is_mine(self.part, self.site.name, one.raw).sum())
+                    _reject(tallies[one.source[0]], reason, count)
+            if not good:
+                return None
+            samples = self._calibrated(good, tallies)
+        return samples
+
+    def _read(self, granule: Granule) -> xr.Dataset:
+        task = self.part.task
+        key = (self.instrument.name, task.plugin, task.code[granule.format], granule.url, str(granule.identity))
+        return decoded.get(key, lambda: _read(self.instrument, granule))
+
+    def _whole(self, ds: xr.Dataset, number: int) -> Samples:
+        """Run the steps that see whole granules, and cut what they give to the part with its margins."""
+        part, raw = self.part, sample_times(ds)
+        units = frozenset(str(one.attrs["units"]) for one in ds.variables.values() if "units" in one.attrs)
+        ready = with_quality(ds, self.instrument.product)
+        made, order = run_steps(ready, part.steps, self.instrument, self.site, part, "granule")
+        times = raw[order]
         near = (times >= part.axis.start - part.margin) & (times < part.axis.stop + part.margin)
-        count_outside(part, tally, times, near, at_home)
-        if near.any():
-            kept = ds if near.all() else ds.isel(time=near)
-            found.append(_Samples(kept, np.full(int(near.sum()), number), times[near]))
-    return found
+        read = ds if np.array_equal(order, np.arange(len(order))) else ds.isel(time=order)
+        whole = Samples(made, read, np.full(len(times), number), times, units)
+        return whole if near.all() else whole.pick(near)
+
+    def _calibrated(self, found: Sequence[Samples], tallies: Sequence[Tally] = ()) -> Samples:
+        samples, losses = settled(found, self.part.task.conflicts)
+        made, order = run_steps(samples.ds, self.part.steps, self.instrument, self.site, self.part, "block")
+        check_samples(self.instrument, made, samples.units)
+        for tally, loss in ((tallies[loss.source], loss) for loss in losses if tallies):
+            count = int(is_mine(self.part, self.site.name, loss.times).sum())
+            tally.read += count
+            tally.duplicate += count if loss.kind == "duplicate" else 0
+            tally.conflict += count if loss.kind == "conflict" else 0
+        return Samples(made, xr.Dataset(), samples.source[order], samples.raw[order], samples.units)
 
 
 def _read(instrument: Instrument, granule: Granule) -> xr.Dataset:
     """Read a granule and hold it to what its index promised."""
-    ds = instrument.read(granule)
+    ds = with_times(instrument.read(granule))
     times = sample_times(ds)
-    if ds["time"].dtype != np.int64:
-        ds = ds.assign_coords(time=times)
     yielded = times.size + sum(rejected_counts(ds).values())
     if yielded != granule.count:
         raise FormatError(f"declared {granule.count} samples, read {yielded}")
@@ -150,131 +200,60 @@ def _read(instrument: Instrument, granule: Granule) -> xr.Dataset:
     return ds
 
 
-def _joined(found: Sequence[_Samples]) -> _Samples:
-    if len(found) == 1:
-        return found[0]
-    ds = joined([one.ds for one in found])
-    return _Samples(ds, np.concatenate([one.source for one in found]), np.concatenate([one.raw for one in found]))
+def _reject(tally: Tally, reason: str, count: int) -> None:
+    tally.fault = reason
+    tally.read += count
+    tally.reasons += Counter({reason: count})
 
 
-def _sorted_once(samples: _Samples) -> tuple[_Samples, NDArray[np.intp]]:
-    """Return samples in order of time, each time once, that of the first granule; and which were left out."""
-    order = np.argsort(samples.raw, kind="stable")
-    raw = samples.raw[order]
-    first = np.ones(len(order), bool)
-    first[1:] = raw[1:] != raw[:-1]
-    unchanged = first.all() and (order[1:] > order[:-1]).all()
-    return (samples if unchanged else samples.pick(order[first])), order[~first]
-
-
-def _calibrate(  # noqa: PLR0913, PLR0917 - the whole context of a chain
-    part: Part,
-    instrument: Instrument,
-    site: Site,
-    found: list[_Samples],
-    tallies: list[Tally],
-    failures: list[IlrsError],
-) -> _Samples | None:
-    """Run the steps; where they fail on the data of some granules, go on without those."""
-
-    def calibrated(ones: Sequence[_Samples]) -> tuple[_Samples, NDArray[np.intp], Times]:
-        every = _joined(ones)
-        samples, again = _sorted_once(every)
-        ds, order = run_steps(samples.ds, part.steps, instrument, site, part, "block")
-        check_samples(instrument, ds)
-        return _Samples(ds, samples.source[order], samples.raw[order]), every.source[again], every.raw[again]
-
-    try:
-        samples, sources, raw = calibrated(found)
-    except Exception as error:
-        if _is_systems(error):
-            raise
-        reasons = [_failure(calibrated, one) for one in found]
-        good = [one for one, reason in zip(found, reasons, strict=True) if not reason]
-        failure = error if isinstance(error, IlrsError) else StepError(f"{_reason(error)} (in a step at {site.name})")
-        if len(good) == len(found):
-            raise failure from error
-        failures.append(failure)
-        for one, reason in zip(found, reasons, strict=True):
-            if reason:
-                tally = tallies[one.source[0]]
-                count = int(is_mine(part, site.name, one.raw).sum())
-                tally.fault = reason
-                tally.read += count
-                tally.reasons[reason] += count
-        if not good:
-            return None
-        samples, sources, raw = calibrated(good)
-    mine = is_mine(part, site.name, raw)
-    for number, count in zip(*np.unique(sources[mine], return_counts=True), strict=True):
-        tallies[number].read += int(count)
-        tallies[number].duplicate += int(count)
-    return samples
-
-
-def _failure(attempt: Callable[[Sequence[_Samples]], object], samples: _Samples) -> str:
+def _failure(attempt: Callable[[Sequence[Samples]], object], samples: Samples) -> str:
     try:
         attempt([samples])
     except Exception as error:
-        if _is_systems(error):
+        if is_outage(error):
             raise
         return _reason(error)  # why the granule is rejected
     return ""
-
-
-def _is_systems(error: Exception) -> bool:
-    """Tell whether an error lies outside the data: such a part is done again, not written without the granule.
-
-    Decoders that find bad bytes raise OSError too (gzip, FITS), but without the number of a system's error.
-    """
-    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
 
 
 def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, IlrsError) else f"{type(error).__name__}: {error}"
 
 
-def _place(part: Part, site: Site, samples: _Samples, block: Block, tallies: list[Tally]) -> None:
+def _place(part: Part, site: Site, samples: Samples, block: Block, tallies: list[Tally]) -> None:
     """Bring samples into the block and count what became of each that is this part's."""
     times = sample_times(samples.ds)
-    regular = isinstance(part.axis, RegularAxis)
-    slots = part.axis.slots(times if regular else samples.raw, site.name)
+    # An exposure is found by the time that its file gave it, which is what the axis was made of.
+    asked = times if isinstance(part.axis, RegularAxis) else samples.raw
+    slots = part.axis.slots(asked, site.name)
     placed = block.put(samples.ds, slots, times)
-    mine = is_mine(part, site.name, times if regular else samples.raw)
-    taken = (slots >= 0) & ~placed
-    outside = mine & (slots < 0)
-    for number in np.unique(samples.source):
-        own = samples.source == number
-        tally = tallies[number]
-        tally.read += int((own & mine).sum())
-        tally.placed += int((own & placed).sum())
-        for reason, mask in (("another sample is in its slot", taken), ("outside the axis", outside)):
-            if count := int((own & mask).sum()):
-                tally.reasons[reason] += count
+    read, kept = _by_source(samples.source, slots >= 0, len(tallies)), _by_source(samples.source, placed, len(tallies))
+    for tally, taken, own in zip(tallies, read, kept, strict=True):
+        tally.read += taken
+        tally.placed += own
+        if taken > own:
+            tally.reasons["another sample is in its slot"] += taken - own
 
 
-def _record(part: Part, began: float, status: str, tallies: Sequence[Tally], **more: Any) -> Record:
+def _by_source(source: NDArray[np.intp], chosen: NDArray[np.bool_], count: int) -> list[int]:
+    return [int(number) for number in np.bincount(source[chosen], minlength=count)]
+
+
+def _record(
+    part: Part, began: float, status: Literal["done", "failed"], tallies: Sequence[Tally], **more: Any
+) -> Record:
     return Record(
         part=part.number,
+        row=part.row,
+        first=part.first,
+        count=part.axis.count,
         digest=part.digest,
+        causes=part.causes,
         status=status,
         outcomes=tuple(tally.outcome() for tally in tallies),
         seconds=perf_counter() - began,
         peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         worker=f"{socket.gethostname()}:{getpid()}",
-        versions=_versions(),
+        environment=environment(),
         **more,
     )
-
-
-@cache
-def _versions() -> dict[str, str]:
-    packages = {name: version(name) for name in ("ilrs-science", "numpy", "xarray", "zarr")}
-    return packages | {"python": platform.python_version()}
-
-
-def _save_if_possible(part: Part, record: Record) -> None:
-    try:
-        records.save(part.cube, record)
-    except OSError:
-        return  # a full disk is often why the part failed; the record still travels back to the run

@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from ilrs_science.errors import FormatError
+from ilrs_science.errors import FormatError, is_outage
 from ilrs_science.formats import (
     alsep,
     ccsds,
@@ -46,15 +46,17 @@ from ilrs_science.formats.matlab import read_matlab
 from ilrs_science.formats.miniseed import read_miniseed
 from ilrs_science.formats.netcdf import read_netcdf
 from ilrs_science.formats.ogip import read_ogip
-from ilrs_science.formats.opening import Source, beside, fetched, is_zip, members, name_of, named_as, opened, unpacked
+from ilrs_science.formats.opening import Source, fetched, is_zip, members, name_of, named_as, opened, unpacked
 from ilrs_science.formats.pds3 import read_pds3
 from ilrs_science.formats.pds4 import read_pds4
 from ilrs_science.formats.table import read_csv, read_fixed_width
 from ilrs_science.model.granule import Granule
+from ilrs_science.raw import beside
 
 __all__ = [
     "FORMATS",
     "Format",
+    "companions",
     "index",
     "index_copy",
     "read",
@@ -111,8 +113,10 @@ def read(path: Source, *, format: str | None = None, sha256: str = "", **options
     ------
     FormatError
         No reader, or more than one, takes the file; it is damaged; it has another digest; there is no such format.
+    OutageError
+        It cannot be fetched: the server does not answer, refuses it, or has no such file.
     OSError
-        It is not there, or cannot be fetched.
+        A local file is not there, or may not be read.
     """
     if format is not None and format not in FORMATS:
         raise FormatError(f"no format {format!r}; there are {', '.join(FORMATS)}")
@@ -136,14 +140,16 @@ def index(path: Source) -> list[Granule]:
     -------
     A granule for each instrument and site in the file: `format`, `instrument` and `site` as the file says, `start` and
     `stop` in TAI nanoseconds, half-open, both 0 where it tells no time, and `count` of samples. What a label describes
-    has the URL of the data.
+    has the URL of the data. `beside` names the files that the reader opens too, by their roles, `label` above all.
 
     Raises
     ------
     FormatError
         No reader, or more than one, takes the file, or it is damaged.
+    OutageError
+        It cannot be fetched: the server does not answer, refuses it, or has no such file.
     OSError
-        It is not there, or cannot be fetched.
+        A local file is not there, or may not be read.
     """
     with fetched(path) as copy:
         return index_copy(copy, name_of(path))
@@ -154,8 +160,20 @@ def index_copy(copy: Path, url: str) -> list[Granule]:
     if is_zip(url):
         return _index_archive(url)
     with unpacked(copy, url) as local:
-        found = named_as(url, local, lambda: recognise(local).index(local))
-        return [_named(granule, local, copy, url) for granule in found]
+        return named_as(url, local, lambda: _index_plain(local, copy, url))
+
+
+def companions(copy: Path, url: str) -> tuple[str, dict[str, Granule]]:
+    """Return the format of a raw file, of which there is a local copy, and the files beside it that its reader opens.
+
+    Raises
+    ------
+    FormatError
+        No reader, or more than one, takes the file, or what lies beside it is damaged.
+    """
+    with unpacked(copy, url) as local:
+        found = named_as(url, local, lambda: recognise(local))
+        return found.name, named_as(url, local, lambda: _beside(found, local, url))
 
 
 def index_archive(name: str) -> tuple[list[Granule], list[str]]:
@@ -172,6 +190,8 @@ def index_archive(name: str) -> tuple[list[Granule], list[str]]:
         try:
             found += index(member)
         except (FormatError, OSError) as error:
+            if is_outage(error):
+                raise
             reasons.append(str(error))
     return list(dict.fromkeys(found)), reasons
 
@@ -205,9 +225,21 @@ def _index_archive(name: str) -> list[Granule]:
     return found
 
 
-def _named(granule: Granule, local: Path, copy: Path, url: str) -> Granule:
+def _index_plain(local: Path, copy: Path, url: str) -> list[Granule]:
+    found = recognise(local)
+    return [_named(one, local, copy, url, _beside(found, Path(one.url), url)) for one in found.index(local)]
+
+
+def _beside(found: Format, local: Path, url: str) -> dict[str, Granule]:
+    return {
+        role: Granule(beside(url, path.name), size=path.stat().st_size)
+        for role, path in found.companions(local).items()
+    }
+
+
+def _named(granule: Granule, local: Path, copy: Path, url: str, others: dict[str, Granule]) -> Granule:
     """Name a granule by where its file came from: the file itself, or the data beside its label."""
     inside = Path(granule.url)
     if inside.name == local.name:
-        return replace(granule, url=url, size=copy.stat().st_size)
-    return replace(granule, url=beside(url, inside.name), size=inside.stat().st_size)
+        return replace(granule, url=url, size=copy.stat().st_size, beside=others)
+    return replace(granule, url=beside(url, inside.name), size=inside.stat().st_size, beside=others)

@@ -22,7 +22,7 @@ from ilrs_science.formats.crd.records import CPF_ATTACHED, CPF_BRANCHES, CPF_POS
 from ilrs_science.formats.crd.text import LONGEST_LINE, Table, Tables, nanoseconds, numbers
 from ilrs_science.formats.format import Format, counted, granule, plain
 from ilrs_science.formats.opening import opens
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 from ilrs_science.geometry.time import DAY, SECOND, utc_to_tai
 from ilrs_science.model.granule import Granule
 
@@ -266,7 +266,7 @@ def _ephemeris(found: _Scan) -> xr.Dataset:
             full[rows[matched]] = values[matched]
             unit = next(one.unit for one in kind.fields if one.name == ("x" if name == kind.name else name))
             variables[name] = (("time", "axis")[: full.ndim], full, {"units": unit} if unit else {})
-    return xr.Dataset(variables, {"time": ("time", table["time"], TIME), "axis": ["x", "y", "z"]})
+    return xr.Dataset(variables, {"time": ("time", table["time"], TAI), "axis": ["x", "y", "z"]})
 
 
 def _quantities(kind: Record, table: Table) -> dict[str, NDArray[np.float64]]:
@@ -286,7 +286,7 @@ def _branch(kind: Record, table: Table) -> xr.Dataset:
         for one in kind.fields
         if one.name != "mjd"
     }
-    return xr.Dataset(variables, {"time": ("time", table["time"], TIME)})
+    return xr.Dataset(variables, {"time": ("time", table["time"], TAI)})
 
 
 FORMAT = Format(

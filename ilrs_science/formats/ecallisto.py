@@ -18,7 +18,7 @@ from ilrs_science.formats.fits.header import Frame, Hdu, frame
 from ilrs_science.formats.fits.time import observed
 from ilrs_science.formats.format import Format, granule
 from ilrs_science.formats.opening import opens
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 from ilrs_science.geometry.time import SECOND
 from ilrs_science.model.granule import Granule
 
@@ -67,7 +67,7 @@ def read_ecallisto(path: Path) -> xr.Dataset:
     values = ds["image"].variable
     found = xr.Dataset(
         {"spectrum": (("frequency", "time"), values.data, values.attrs)},
-        {"frequency": ("frequency", frequencies, {"units": "MHz"}), "time": ("time", times, TIME)},
+        {"frequency": ("frequency", frequencies, {"units": "MHz"}), "time": ("time", times, TAI)},
         attributes,
     )
     whole = gathered(file, [hdu], [found])

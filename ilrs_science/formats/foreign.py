@@ -63,32 +63,32 @@ def library(name: str, extra: str) -> Any:
         ) from error
 
 
-class _Muted:
-    """Mutes warnings while any thread is inside.
+class _Muted(threading.local):
+    """Mutes the warnings of the thread that is inside, and those of no other.
 
-    `warnings.catch_warnings` alone restores what each thread found, so that of several the last one out would leave
-    the warnings of the process muted.
+    The filters of Python are those of the whole process: while `warnings.catch_warnings` mutes a reader, a step of a
+    partner in another thread could not warn. So there is one filter more, for good, and it asks which thread warns.
     """
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.inside = 0
-        self.caught: Any = None
+    inside = 0
 
     def __enter__(self) -> None:
-        with self.lock:
-            self.inside += 1
-            if self.inside == 1:
-                self.caught = warnings.catch_warnings()
-                self.caught.__enter__()
-                warnings.simplefilter("ignore")
+        self.inside += 1
+        if not warnings.filters or warnings.filters[0] is not _FILTER:
+            with _LOCK:
+                filters: Any = warnings.filters
+                filters[:] = [_FILTER, *(one for one in filters if one is not _FILTER)]
+                warnings._filters_mutated()  # type: ignore[attr-defined]  # noqa: SLF001 - as `filterwarnings` does
 
     def __exit__(self, *_: object) -> None:
-        with self.lock:
-            self.inside -= 1
-            if self.inside == 0:
-                self.caught.__exit__(None, None, None)
+        self.inside -= 1
+
+    def match(self, _text: str) -> bool:
+        """Whether a warning is to be ignored; what a filter calls of its pattern."""
+        return self.inside > 0
 
 
 MUTED = _Muted()
 """Inside of it no library warns."""
+_LOCK = threading.Lock()
+_FILTER: Any = ("ignore", MUTED, Warning, None, 0)

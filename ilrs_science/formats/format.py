@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -38,6 +38,13 @@ class Format:
     """What is in a file, without its samples where that is possible: a granule for each site and instrument in it."""
     refines: str = ""
     """Name of a format that this is a special case of; such a file is of both, and is read as this one."""
+    companions: Callable[[Path], Mapping[str, Path]] = lambda _: {}
+    """The files beside a file that its reader opens too, by their roles: its label, the headers that it includes."""
+
+
+def numbered(role: str, paths: Iterable[Path]) -> dict[str, Path]:
+    """Return several companions of one role: `header`, `header-2` and so on."""
+    return {role if number == 1 else f"{role}-{number}": path for number, path in enumerate(paths, 1)}
 
 
 def granule(  # noqa: PLR0913 - what an index can say

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ilrs_science.errors import FormatError
 from ilrs_science.formats.format import Format, counted, granule
 from ilrs_science.formats.opening import opens
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 from ilrs_science.geometry.time import SECOND, utc_to_tai
 from ilrs_science.model.granule import Granule
 
@@ -200,4 +200,4 @@ def _dataset(frames: NDArray[Any], times: NDArray[np.int64], variables: dict[str
         "counter": ("time", counter, {"units": "ms", "long_name": "clock of the instrument"}),
         "length": ("time", frames["length"].astype(np.uint16), {"units": "byte", "long_name": "bytes that follow it"}),
     }
-    return xr.Dataset({**variables, **more}, {"time": ("time", times, dict(TIME))}, {"rejected": {}})
+    return xr.Dataset({**variables, **more}, {"time": ("time", times, dict(TAI))}, {"rejected": {}})

@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science.geometry.ephemeris import Ephemeris
 from ilrs_science.geometry.moments import Moments
-from ilrs_science.geometry.time import Nanoseconds
+from ilrs_science.geometry.time import Nanoseconds, squeezed_utc
 from ilrs_science.model.site import Site
 
-TIME = {"standard_name": "time", "long_name": "time (time_scale: TAI)", "time_scale": "TAI"}
+UTC = {"standard_name": "time", "long_name": "time (time_scale: UTC)", "time_scale": "UTC"}
+"""Of a coordinate `time`: what people select, resample and join by; seconds at an inserted one are squeezed."""
+TAI = {"standard_name": "time", "long_name": "time (time_scale: TAI)", "time_scale": "TAI"}
+"""Of a coordinate `tai`: the exact time."""
+
+
+def both_times(
+    tai: Nanoseconds, dims: str | Sequence[str] = "time", attributes: Mapping[str, Any] | None = None
+) -> dict[str, xr.Variable]:
+    """Return the coordinates `time` (UTC) and `tai` of samples, datetime64[ns].
+
+    Parameters
+    ----------
+    tai
+        TAI ns since 1970, int64, any shape.
+    dims
+        Its dimensions.
+    attributes
+        What else both of them say.
+
+    Raises
+    ------
+    IlrsError
+        A time before 1960, where UTC begins.
+    """
+    ns, about = np.asarray(tai, np.int64), dict(attributes or {})
+    return {
+        "time": xr.Variable(dims, squeezed_utc(ns).astype("M8[ns]", copy=False), about | UTC),
+        "tai": xr.Variable(dims, ns.astype("M8[ns]"), about | TAI),
+    }
 
 
 def dataset(
@@ -43,8 +73,7 @@ def dataset(
         coordinates = {name: values.variable for name, values in time.coords.items() if name not in variables}
     else:
         dims = ("time",) if moments.ndim == 1 else tuple(f"time_{i}" for i in range(moments.ndim))
-        stamps = moments.astype("datetime64[ns]")
-        coordinates = {"time": xr.Variable(dims, stamps, TIME)}
+        coordinates = dict(both_times(moments, dims))
     arrays = {name: (dims, values, dict(attrs)) for name, (values, attrs) in variables.items()}
     about = {**attributes, "ephemeris": ephemeris.name, "accuracy": ephemeris.accuracy}
     return xr.Dataset(arrays, coordinates, about)

@@ -2,7 +2,8 @@
 
 A time is an int64 count of nanoseconds since 1970-01-01T00:00:00 of its own scale. For UTC that is the POSIX-like count
 in which every day has 86400 s; a leap second 23:59:60 exists in TAI and in text, and shares its UTC count with the
-second after it. TAI - UTC is that of ERFA (IERS Bulletin C and, from 1960 to 1971, the steps and rates of the BIH). Of
+second after it, or is squeezed with the second before it, so that no count is there twice (`squeezed_utc`: what labels
+samples). TAI - UTC is that of ERFA (IERS Bulletin C and, from 1960 to 1971, the steps and rates of the BIH). Of
 leap seconds yet to be announced nobody knows: UTC after the last bulletin is a forecast without any.
 """
 
@@ -90,6 +91,94 @@ def tai_to_utc(tai: ArrayLike) -> Nanoseconds:
     for _ in range(2):  # the rate before 1972 is 3e-8, so that the second pass is exact
         utc = ns - _offset(utc, index)
     return utc
+
+
+@cache
+def _insertions() -> tuple[Nanoseconds, Nanoseconds, Nanoseconds]:
+    """Return the first and the end TAI, and the first UTC count, of each UTC second that ends with an insertion.
+
+    Since 1972 a leap second is inserted; before, it was a tenth of a second now and then. Such a second lasts two, or
+    1.1, SI seconds.
+    """
+    starts, offsets, rates = _table()
+    days = np.diff(starts) // DAY
+    inserted = np.flatnonzero(offsets[1:] - offsets[:-1] - rates[:-1] * days > SECOND // 1000)
+    seconds = starts[inserted + 1] - SECOND
+    return seconds + _offset(seconds, inserted), starts[inserted + 1] + offsets[inserted + 1], seconds
+
+
+def squeezed_utc(tai: ArrayLike) -> Nanoseconds:
+    """Return UTC counts of TAI that never repeat, both int64 ns, same shape.
+
+    The two SI seconds 23:59:59 and 23:59:60 are squeezed into the one count of 23:59:59, at half speed: there a count
+    is half a second at most from what a clock showed that repeats the one second or the other (before 1972: a tenth of
+    a second that was inserted, with the second before it). Everywhere else this is `tai_to_utc`. Times at least 2 ns
+    apart have counts apart.
+
+    Raises
+    ------
+    IlrsError
+        A time before 1960, where UTC begins.
+    """
+    ns = np.asarray(tai, np.int64)
+    offset = _one_offset(ns)
+    if offset is not None:
+        return ns - offset
+    flat = np.atleast_1d(ns)
+    utc = np.atleast_1d(tai_to_utc(flat))
+    begins, ends, seconds = _insertions()
+    here = np.flatnonzero(squeezed(flat))
+    which = np.searchsorted(begins, flat.flat[here], side="right") - 1
+    since = flat.flat[here] - begins[which]
+    utc.flat[here] = seconds[which] + since * SECOND // (ends - begins)[which]
+    return utc.reshape(ns.shape)
+
+
+def squeezed(tai: ArrayLike) -> NDArray[np.bool_]:
+    """Return which TAI times, int64 ns, are squeezed by `squeezed_utc`: their UTC may be off by half a second."""
+    ns = np.asarray(tai, np.int64)
+    begins, ends, _ = _insertions()
+    which = np.searchsorted(begins, ns, side="right") - 1
+    return np.asarray((which >= 0) & (ns < ends[which]))
+
+
+def refuse_left_open(utc: ArrayLike) -> None:
+    """Refuse UTC counts, int64 ns in the order of a file, that go back or stand still at an inserted second.
+
+    A count shows 23:59:60 as the second before or after it, so that some of such samples lie in the leap second, and
+    nobody can tell which.
+
+    Raises
+    ------
+    IlrsError
+        Names the inserted second.
+    """
+    ns = np.asarray(utc, np.int64).ravel()
+    _, _, seconds = _insertions()
+    if ns.size < 2 or not ((seconds + 2 * SECOND > ns.min()) & (seconds <= ns.max())).any():  # noqa: PLR2004
+        return
+    at = np.flatnonzero(ns[1:] <= ns[:-1])
+    earlier, later = ns[at], ns[at + 1]
+    second = seconds[np.searchsorted(seconds, later, side="right") - 1]
+    at = at[(later >= second) & (earlier < second + 2 * SECOND)]
+    if at.size:
+        one, other = (str(np.datetime64(int(count), "ns")) for count in ns[at[0] : at[0] + 2])
+        raise IlrsError(
+            f"samples {at[0]} and {at[0] + 1} are at {one} and {other} UTC, where a second was inserted: "
+            "which of them lies in it is left open; give tai"
+        )
+
+
+def _one_offset(ns: Nanoseconds) -> np.int64 | None:
+    """Return the TAI - UTC of all of the times where it is one since 1972 and nothing was inserted among them."""
+    if not ns.size:
+        return np.int64(0)
+    starts, offsets, _ = _table()
+    begins, ends, _ = _insertions()
+    low, high = ns.min(), ns.max()
+    first, last = _span(np.array([low, high]), starts + offsets)
+    alone = first == last and low >= _STEPS + offsets[-1] and not ((begins <= high) & (ends > low)).any()
+    return offsets[first] if alone else None
 
 
 _ISO = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2})(?::(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?)?)?(?:Z|[+-]00:?00)?")

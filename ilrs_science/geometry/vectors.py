@@ -144,7 +144,8 @@ def _labelled_moments(vectors: xr.DataArray, time: Moments | None, scale: str | 
     if time is None and "time" not in vectors.coords:
         msg = "the vectors have no coordinate time; give time="
         raise IlrsError(msg)
-    given: Any = vectors.coords["time"] if time is None else time
+    own = "tai" if "tai" in vectors.coords else "time"
+    given: Any = vectors.coords[own] if time is None else time
     ns = tai(given, scale)
     moments = xr.DataArray(ns, dims=given.dims if isinstance(given, xr.DataArray) else ("time",) * ns.ndim)
     if any(vectors.sizes.get(name) != size for name, size in moments.sizes.items()):

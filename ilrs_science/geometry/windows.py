@@ -13,7 +13,7 @@ from ilrs_science.geometry.blocks import by_blocks
 from ilrs_science.geometry.chebyshev import Floats
 from ilrs_science.geometry.day import Discs, Horizon, horizon_altitude
 from ilrs_science.geometry.ephemeris import Ephemeris, chosen
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 from ilrs_science.geometry.moments import Moments
 from ilrs_science.geometry.scales import instant
 from ilrs_science.geometry.sky import Target, altaz
@@ -125,7 +125,7 @@ def eclipses(  # noqa: PLR0913 - from where, when
     found["greatest"] = (
         "window",
         greatest.astype("datetime64[ns]"),
-        {**TIME, "long_name": "greatest (time_scale: TAI)"},
+        {**TAI, "long_name": "greatest (time_scale: TAI)"},
     )
     about = {"units": "1", "long_name": "greatest covered fraction of the Sun's disc"}
     found["obscuration"] = ("window", Discs.seen(greatest, site, used).covered(), about)
@@ -136,8 +136,8 @@ def _table(starts: Nanoseconds, stops: Nanoseconds, site: Site | None, ephemeris
     hours = (stops - starts) / (3600 * SECOND)
     return xr.Dataset(
         {
-            "start": ("window", starts.astype("datetime64[ns]"), TIME),
-            "stop": ("window", stops.astype("datetime64[ns]"), TIME),
+            "start": ("window", starts.astype("datetime64[ns]"), TAI),
+            "stop": ("window", stops.astype("datetime64[ns]"), TAI),
             "duration": ("window", hours, {"units": "h", "long_name": "length of the window"}),
         },
         attrs={

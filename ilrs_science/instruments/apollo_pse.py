@@ -117,9 +117,9 @@ def _dataset(frames: Frames, times: NDArray[np.int64], words: NDArray[np.int16],
     ds = xr.Dataset(
         {
             "counts": (("time", "channel"), counts, {"units": "count"}),
-            "quality": (("time", "channel"), np.zeros(words.shape, np.uint16)),
+            "quality": (("time", "channel"), np.zeros(words.shape, np.uint32)),
         },
-        {"time": times},
+        {"tai": ("time", times)},
         {"site": _site(frames), "rejected": {reason: n * samples for reason, n in frames.rejected.items()}},
     )
     return set_flag(ds, "missing", xr.DataArray(absent, dims=("time", "channel")))

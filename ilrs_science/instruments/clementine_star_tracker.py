@@ -47,7 +47,7 @@ def read(granule: Granule) -> xr.Dataset:
             "signal": (("time", "y", "x"), signal, {"units": "count"}),
             "exposure": ("time", [_exposure(label, granule.url)], {"units": "s"}),
         },
-        {"time": [_start(label, granule.url)]},
+        {"tai": ("time", [_start(label, granule.url)])},
         {"site": "clementine"},
     )
 
@@ -104,13 +104,13 @@ def flag_moon(ds: xr.Dataset, *, limb: Reference | None = None, margin: float = 
     Parameters
     ----------
     limb
-        `xc`, `yc` (column and row of the centre, counted from the bottom left) and `radius`, pixels, along `time` (TAI
-        ns, start of the exposure).
+        `xc`, `yc` (column and row of the centre, counted from the bottom left) and `radius`, pixels, along `time`, and
+        `tai` (int64 ns, start of the exposure).
     margin
         How far beyond the limb, pixels.
     """
-    entries = {} if limb is None else {int(time): number for number, time in enumerate(limb["time"].values)}
-    chosen = np.array([entries.get(int(time), -1) for time in ds.time.values], np.intp)
+    entries = {} if limb is None else {int(time): number for number, time in enumerate(limb["tai"].values)}
+    chosen = np.array([entries.get(int(time), -1) for time in ds.tai.values.astype(np.int64)], np.intp)
     known = xr.DataArray(chosen >= 0, dims="time")
     ds = set_flag(ds, "no_reference", ~known)
     if limb is None or not known.any():

@@ -34,8 +34,8 @@ def read(granule: Granule) -> xr.Dataset:
     b = xr.DataArray(found[field].values.astype("f4"), dims=("time", "axis"), attrs={"units": "nT"})
     km = xr.DataArray(found[position].values.astype("f8"), dims=("time", "axis"), attrs={"units": "km"})
     ds = xr.Dataset(
-        {"b": b, "position": km, "quality": ("time", np.zeros(len(b), np.uint16))},
-        {"time": found["time"].values},
+        {"b": b, "position": km, "quality": ("time", np.zeros(len(b), np.uint32))},
+        {"tai": ("time", found["tai"].values)},
         {"site": match[1], "rejected": found.attrs["rejected"]},
     )
     return set_flag(ds, "missing", b.isnull().any("axis"))

@@ -33,7 +33,7 @@ def read(granule: Granule) -> xr.Dataset:
             "counts": (("time", "axis"), counts, {"units": "count"}),
             "clock_counts": ("time", clock, {"units": "ns", "long_name": "station clock"}),
         },
-        {"time": CLOCK_EPOCH + clock},
+        {"tai": ("time", CLOCK_EPOCH + clock)},
         {"site": _SITES[int(sources[0])], "rejected": {reason: n * VECTORS for reason, n in rejected.items()}},
     )
 

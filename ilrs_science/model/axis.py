@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -28,9 +29,19 @@ class RegularAxis:
         """End of the last slot, TAI ns."""
         return self.start + self.step * self.count
 
+    @property
+    def leading(self) -> tuple[str, ...]:
+        """Dimensions that a stored variable has before those of its block."""
+        return ("site",)
+
     def times(self) -> Times:
         """Return the start of every slot, int64 TAI ns, shape (count,)."""
         return self.start + self.step * np.arange(self.count, dtype=np.int64)
+
+    def bounds(self) -> NDArray[np.int64]:
+        """Return start and end of every slot, int64 TAI ns, shape (count, 2)."""
+        times = self.times()
+        return np.stack([times, times + self.step], axis=-1)
 
     def region(self, first: int, last: int) -> RegularAxis:
         """Return slots [first, last) as an axis of their own."""
@@ -40,6 +51,10 @@ class RegularAxis:
         """Return the slot of each time, int64; -1 outside the axis."""
         slots = (times - self.start) // self.step
         return np.where((slots >= 0) & (slots < self.count), slots, -1)
+
+    def resolution(self) -> int:
+        """Return the largest number of ns that every slot's start is a multiple of."""
+        return int(np.gcd(np.int64(self.start), np.int64(self.step)))
 
     def as_json(self) -> dict[str, Any]:
         """Return the axis as JSON-able values."""
@@ -76,9 +91,18 @@ class ExposureAxis:
         """One nanosecond after the last exposure, TAI ns."""
         return self.instants[-1] + 1 if self.instants else 0
 
+    @property
+    def leading(self) -> tuple[str, ...]:
+        """Dimensions that a stored variable has before those of its block."""
+        return ()
+
     def times(self) -> Times:
         """Return the instants, int64 TAI ns, shape (count,)."""
         return np.array(self.instants, np.int64)
+
+    def bounds(self) -> NDArray[np.int64]:
+        """Return each instant twice, int64 TAI ns, shape (count, 2): how long an exposure took is not known here."""
+        return np.repeat(self.times()[:, None], 2, axis=1)
 
     def region(self, first: int, last: int) -> ExposureAxis:
         """Return exposures [first, last) as an axis of their own."""
@@ -93,6 +117,10 @@ class ExposureAxis:
         nearest = np.minimum(np.searchsorted(instants, times), len(here) - 1)
         return np.where(instants[nearest] == times, here[nearest], -1)
 
+    def resolution(self) -> int:
+        """Return 1: exposures come at any nanosecond, and later ones at others than today's."""
+        return 1
+
     def as_json(self) -> dict[str, Any]:
         """Return the axis as JSON-able values."""
         return {"instants": list(self.instants), "sites": list(self.sites)}
@@ -106,3 +134,9 @@ def axis_from_json(values: dict[str, Any]) -> Axis:
     if "step" in values:
         return RegularAxis(values["start"], values["step"], values["count"])
     return ExposureAxis(tuple(values["instants"]), tuple(values["sites"]))
+
+
+def pieces(axis: Axis, first: int, length: int) -> Iterator[tuple[int, Axis]]:
+    """Yield the axis from slot `first` on, in pieces of `length` slots, each with its first slot."""
+    for begin in range(first, axis.count, length):
+        yield begin, axis.region(begin, min(begin + length, axis.count))

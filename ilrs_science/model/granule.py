@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
-import fsspec
-
-from ilrs_science.errors import FormatError
+from ilrs_science import raw
 
 
 @dataclass(frozen=True)
@@ -44,38 +41,61 @@ class Granule:
     format: str = ""
     """Name of its raw format, where a reader of `ilrs_science.formats` recognised it."""
 
+    beside: Mapping[str, Granule] = field(default_factory=dict, hash=False)
+    """The files beside it that `read` opens too, by their roles; of each the place, the size and the digest."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything of it that a result depends on, JSON-able: not where it lies."""
+        return {
+            "sha256": self.sha256,
+            "site": self.site,
+            "start": self.start,
+            "stop": self.stop,
+            "count": self.count,
+            "level": self.level,
+            "format": self.format,
+            "times": list(self.times),
+            "beside": {role: one.sha256 for role, one in sorted(self.beside.items())},
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the granule as JSON-able values; of the files beside it their URL, size and digest."""
+        row: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
+        told = {role: {"url": one.url, "size": one.size, "sha256": one.sha256} for role, one in self.beside.items()}
+        return row | {"times": list(self.times), "beside": told}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Granule:
+        """Return the granule that `as_json` wrote."""
+        beside = {role: cls(**one) for role, one in (values.get("beside") or {}).items()}
+        return cls(**{**values, "times": tuple(values.get("times") or ()), "beside": beside})
+
     def read_bytes(self) -> bytes:
-        """Return the whole file.
+        """Return the whole file; one packed by gzip is unpacked.
 
         Raises
         ------
+        OutageError
+            It cannot be opened or read, or has another digest than when it was indexed.
         FormatError
-            It has another digest than when it was indexed.
+            It is damaged gzip.
         """
-        with fsspec.open(self.url, "rb") as file:
-            data = bytes(file.read())
-        self._check_digest(hashlib.sha256(data).hexdigest())
-        return data
+        return raw.read_bytes(self.url, self.sha256)
 
     @contextmanager
     def local(self) -> Iterator[Path]:
-        """Yield a local path of the file, for libraries that read only paths; a remote file is copied for the while.
+        """Yield a local path of the file, for libraries that read only paths; the files beside it are beside it there.
+
+        A remote file is copied for the while, and one packed by gzip is unpacked.
 
         Raises
         ------
+        OutageError
+            One of the files cannot be opened or read, or has another digest than when it was indexed.
         FormatError
-            It has another digest than when it was indexed.
+            It is damaged gzip.
         """
-        filesystem, path = fsspec.url_to_fs(self.url)
-        with TemporaryDirectory(prefix="ilrs-granule-") as folder:
-            here = Path(path)
-            if "file" not in filesystem.protocol:
-                here = Path(folder) / here.name
-                filesystem.get_file(path, str(here))
-            with here.open("rb") as file:
-                self._check_digest(hashlib.file_digest(file, "sha256").hexdigest())
-            yield here
-
-    def _check_digest(self, found: str) -> None:
-        if self.sha256 and found != self.sha256:
-            raise FormatError(f"{self.url}: changed since it was indexed with digest {self.sha256}")
+        companions = {one.url: one.sha256 for one in self.beside.values()}
+        with raw.local(self.url, self.sha256, companions) as path:
+            yield path

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -39,6 +39,11 @@ class Instrument:
     index: Callable[[Granule], Iterable[Granule]] | None = None
     """What is in a file: the same granule with site, span and count filled in, or one for each site of the file. By
     default the file is read once; then the site is `ds.attrs["site"]`, or comes from the path."""
+    beside: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Names of the files that `read` opens beside its own, by their roles: `{"LOC": "{stem}_LOC.IMG"}`, to be read as
+    `granule.beside["LOC"]`. `{name}` is the name of the file, `{stem}` that without its last suffix (and without .gz
+    before it) or, where there is no such file, without what `files` ends with: of `x_RDN.IMG` and `*_RDN.IMG` it is x.
+    A file whose companion is absent is not taken."""
     simulate: Callable[[Path], Sequence[Path]] | None = None
     """Writes a small set of raw files in the true format into a folder."""
     partners: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The unit of work, and what happened to it; both are plain JSON."""
+"""The unit of work: whole shards of a cube, with everything that their content depends on."""
 
 from __future__ import annotations
 
@@ -6,17 +6,28 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
-from ilrs_science.model.axis import Axis, axis_from_json
+from ilrs_science.model.axis import Axis, RegularAxis
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.site import Site
+
+type Cause = Literal["inputs", "parameters", "references", "code", "plugin"]
+
+CAUSES: tuple[Cause, ...] = ("inputs", "parameters", "references", "code", "plugin")
+"""What a result depends on, and so why it may have to be made anew."""
 
 
 def digest(value: Any) -> str:
     """Return the SHA-256 of a JSON-able value in its canonical form."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def brief(value: Any) -> str:
+    """Return the first 128 bits of a digest: enough to tell results apart, and short where there are many of them."""
+    return digest(value)[:32]
 
 
 @dataclass(frozen=True)
@@ -34,186 +45,123 @@ class StepCall:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One or more whole shards of a cube, to be filled by one task."""
+class Task:
+    """What every part of a plan does alike."""
 
-    number: int
-    """Position in the plan."""
     cube: str
     """URL of the cube."""
     instrument: str
     """Name of the instrument."""
-    sites: tuple[Site, ...]
-    """Sites it covers: one in a regular cube, any in an exposure cube."""
+    steps: tuple[StepCall, ...]
+    """What to do, without references: those belong to each part."""
+    place: str
+    """How samples come onto the axis."""
+    conflicts: str
+    """Which of two different samples of one instant is kept: `first`, `last` or `best`."""
+    origin: int
+    """Start of the cube's axis, TAI ns; it never moves."""
+    product: str
+    """Digest of the product's schema."""
+    code: Mapping[str, str]
+    """Digest of the modules of this package that make the data, by the raw format of what they read."""
+    plugin: str
+    """Digest of the code of the packages that provide the instrument and the steps."""
+
+    @property
+    def margin(self) -> int:
+        """How much more than its region a part reads to either side, ns."""
+        return sum(step.margin for step in self.steps)
+
+    @cached_property
+    def parameters(self) -> str:
+        """Digest of the steps with their parameters, and of how samples come onto the axis."""
+        steps = [[one.name, dict(one.parameters), one.margin] for one in self.steps]
+        return brief([self.instrument, steps, self.place, self.conflicts, self.origin, self.product])
+
+
+@dataclass(frozen=True)
+class Part:
+    """One or more whole shards of a cube, to be filled by one task of a cluster."""
+
+    task: Task
+    """What it has in common with all parts of the plan."""
+    number: int
+    """Position in the plan."""
     row: int
     """Index of the site in a regular cube; -1 in an exposure cube."""
     first: int
     """First slot of its region in the cube."""
     axis: Axis
     """The region's own axis."""
-    span: tuple[int, int]
-    """Start and stop of the whole cube, TAI ns."""
+    sites: tuple[Site, ...]
+    """Sites it covers: one in a regular cube, any in an exposure cube."""
     granules: tuple[Granule, ...]
     """Raw files to read, in order of start and digest."""
-    steps: tuple[StepCall, ...]
-    """What to do with them."""
-    place: str
-    """How samples come onto the axis."""
-    code: str
-    """Digest of the plugin's and the engine's sources."""
-    product: str
-    """Digest of the product's schema."""
+    references: tuple[Mapping[str, Mapping[str, tuple[Reference, ...]]], ...] = ()
+    """For each step: the references of each parameter and site that cover the part, in order of time."""
+
+    @property
+    def cube(self) -> str:
+        """URL of the cube."""
+        return self.task.cube
+
+    @property
+    def instrument(self) -> str:
+        """Name of the instrument."""
+        return self.task.instrument
+
+    @property
+    def place(self) -> str:
+        """How samples come onto the axis."""
+        return self.task.place
 
     @property
     def margin(self) -> int:
         """How much more than the region is read to either side, ns."""
-        return sum(step.margin for step in self.steps)
+        return self.task.margin
 
     @property
-    def digest(self) -> str:
-        """Identity of the result: inputs by content, parameters, references, code; not where files or cube lie."""
-        content = self.as_json()
-        for key in ("number", "cube"):
-            del content[key]
-        for granule in content["granules"]:
-            del granule["url"]
-        earliest = min([self.axis.start - self.margin, *(granule.start for granule in self.granules)])
-        for step in content["steps"]:
-            for by_site in step["references"].values():
-                for references in by_site.values():
-                    for reference in references:
-                        # Of its validity only what changes this part: when it begins to be the one.
-                        reference["start"] = max(reference["start"], earliest)
-                        for key in ("url", "stop", "published", "source"):
-                            del reference[key]
-        return digest(content)
+    def formats(self) -> list[str]:
+        """Raw formats of the granules; an empty text where none is known, or nothing is read."""
+        return sorted({one.format for one in self.granules} or {""})
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the part as JSON-able values."""
+    @cached_property
+    def steps(self) -> tuple[StepCall, ...]:
+        """The steps with the references of this part."""
+        if not self.references:
+            return self.task.steps
+        pairs = zip(self.task.steps, self.references, strict=True)
+        return tuple(replace(step, references=chosen) for step, chosen in pairs)
+
+    @cached_property
+    def causes(self) -> dict[str, str]:
+        """Digest of each thing that the result depends on: not where files or the cube lie, nor how long the cube is."""
         return {
-            "number": self.number,
-            "cube": self.cube,
-            "instrument": self.instrument,
-            "sites": [asdict(site) for site in self.sites],
-            "row": self.row,
-            "first": self.first,
-            "axis": self.axis.as_json(),
-            "span": list(self.span),
-            "granules": [asdict(granule) | {"times": list(granule.times)} for granule in self.granules],
-            "steps": [_step_as_json(step) for step in self.steps],
-            "place": self.place,
-            "code": self.code,
-            "product": self.product,
+            "inputs": self._inputs(),
+            "parameters": self.task.parameters,
+            "references": self._references(),
+            "code": brief([self.task.code[name] for name in self.formats]),
+            "plugin": self.task.plugin[:32],
         }
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Part:
-        """Return the part that `as_json` wrote."""
-        return cls(
-            **{
-                **values,
-                "sites": tuple(Site(**site) for site in values["sites"]),
-                "axis": axis_from_json(values["axis"]),
-                "span": tuple(values["span"]),
-                "granules": tuple(Granule(**{**g, "times": tuple(g["times"])}) for g in values["granules"]),
-                "steps": tuple(_step_from_json(step) for step in values["steps"]),
-            }
-        )
+    @cached_property
+    def digest(self) -> str:
+        """Identity of the result."""
+        return brief([self.causes[cause] for cause in CAUSES])
 
+    def _inputs(self) -> str:
+        axis = self.axis
+        region = [axis.start, axis.step, axis.count] if isinstance(axis, RegularAxis) else axis.as_json()
+        sites = [asdict(site) for site in self.sites]
+        return brief([self.row, self.first, region, sites, [one.identity for one in self.granules]])
 
-@dataclass(frozen=True)
-class Counts:
-    """What became of samples; every sample read is placed, rejected or a duplicate."""
-
-    read: int = 0
-    placed: int = 0
-    rejected: int = 0
-    duplicate: int = 0
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            self.read + other.read,
-            self.placed + other.placed,
-            self.rejected + other.rejected,
-            self.duplicate + other.duplicate,
-        )
-
-    @property
-    def add_up(self) -> bool:
-        """Whether read = placed + rejected + duplicate."""
-        return self.read == self.placed + self.rejected + self.duplicate
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one granule in one part."""
-
-    url: str
-    site: str
-    sha256: str
-    counts: Counts = Counts()
-    reasons: Mapping[str, int] = field(default_factory=dict)
-    """Rejected samples by reason."""
-    fault: str = ""
-    """Why the whole granule was rejected, if it was."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What happened to a part."""
-
-    part: int
-    digest: str
-    status: str
-    """`done` or `failed`."""
-    reason: str = ""
-    """Why it failed."""
-    outcomes: tuple[Outcome, ...] = ()
-    outputs: Mapping[str, str] = field(default_factory=dict)
-    """CRC-32C of the bytes of every variable written."""
-    flagged: int = 0
-    """Slots that a sample reached and whose quality is not zero."""
-    missing: int = 0
-    """Slots that no sample reached."""
-    seconds: float = 0.0
-    peak_memory: int = 0
-    """High-water mark of the worker process, bytes."""
-    worker: str = ""
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def counts(self) -> Counts:
-        """Samples over all granules."""
-        return sum((outcome.counts for outcome in self.outcomes), Counts())
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the record as JSON-able values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Record:
-        """Return the record that `as_json` wrote."""
-        outcomes = tuple(Outcome(**{**o, "counts": Counts(**o["counts"])}) for o in values["outcomes"])
-        return cls(**{**values, "outcomes": outcomes})
-
-
-def _step_as_json(step: StepCall) -> dict[str, Any]:
-    references = {
-        name: {site: [_reference_as_json(r) for r in chosen] for site, chosen in by_site.items()}
-        for name, by_site in step.references.items()
-    }
-    return {"name": step.name, "parameters": dict(step.parameters), "margin": step.margin, "references": references}
-
-
-def _step_from_json(values: Mapping[str, Any]) -> StepCall:
-    references = {
-        name: {site: tuple(Reference(**r) for r in chosen) for site, chosen in by_site.items()}
-        for name, by_site in values["references"].items()
-    }
-    return StepCall(values["name"], values["parameters"], values["margin"], references)
-
-
-def _reference_as_json(reference: Reference) -> dict[str, Any]:
-    values = asdict(replace(reference, payload=None))
-    del values["payload"]
-    return values
+    def _references(self) -> str:
+        earliest = min([self.axis.start - self.margin, *(granule.start for granule in self.granules)])
+        chosen = [
+            # Of a reference's validity only what changes this part: when it begins to be the one.
+            [name, site, [[one.kind, one.sha256, one.site, max(one.start, earliest)] for one in several]]
+            for step in self.references
+            for name, by_site in step.items()
+            for site, several in by_site.items()
+        ]
+        return brief(chosen)

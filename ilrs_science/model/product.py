@@ -31,6 +31,8 @@ class Encoding:
 VALUES = Encoding(shuffle="bitshuffle")
 SMOOTH = Encoding(shuffle="shuffle")
 
+_LONGEST = 8  # bytes of the longest integer
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -60,12 +62,28 @@ class Variable:
     """Further CF or ISTP attributes."""
 
     @property
+    def stored_dtype(self) -> str:
+        """NumPy dtype in the cube.
+
+        An integer of up to four bytes without a declared `fill` is stored in twice as many: every value that it can have
+        may be measured (65535 is what a saturated converter of 16 bits gives), so none is free to say that nothing was.
+        """
+        dtype = np.dtype(self.dtype)
+        wider = dtype.kind in "iu" and self.fill is None and dtype.itemsize < _LONGEST
+        return f"{dtype.kind}{2 * dtype.itemsize}" if wider else self.dtype
+
+    @property
     def empty(self) -> float | int:
         """Value of a cell that no sample reached."""
         if self.fill is not None:
             return self.fill
-        dtype = np.dtype(self.dtype)
+        dtype = np.dtype(self.stored_dtype)
         return float("nan") if dtype.kind == "f" else int(np.iinfo(dtype).max)
+
+    @property
+    def is_label(self) -> bool:
+        """Whether its numbers are names (a mode, a range), by CF's attributes: nobody may average them."""
+        return any(key in self.attributes for key in ("flag_values", "flag_masks", "flag_meanings"))
 
     def uncertain(self) -> Variable:
         """Return the variable that carries the uncertainty of this one."""
@@ -93,7 +111,7 @@ class Product:
     exposures
         Whether the cube has an exposure axis (frames, each with its site) rather than a regular one.
     flags
-        Meanings of the instrument's own quality flags, in the order of their bits (from bit 8 up).
+        Meanings of the instrument's own quality flags, in the order of their bits (from bit 16 up).
     quality
         Dimensions of `quality`; by default those of the primary variable.
     about
@@ -172,7 +190,8 @@ class Product:
     def sample_bytes(self, place: Place) -> int:
         """Return the bytes of one sample over all stored variables."""
         return sum(
-            int(np.prod(self.shape(v, 1), dtype=np.int64)) * np.dtype(v.dtype).itemsize for v in self.stored(place)
+            int(np.prod(self.shape(v, 1), dtype=np.int64)) * np.dtype(v.stored_dtype).itemsize
+            for v in self.stored(place)
         )
 
     def check(self, block: xr.Dataset) -> list[Fault]:
@@ -231,6 +250,8 @@ class Product:
         names = [n for v in self.declared for n in (v.name, f"{v.name}_uncertainty")[: 1 + v.uncertainty]]
         taken = {
             "time",
+            "tai",
+            "time_bounds",
             "site",
             "lon",
             "lat",

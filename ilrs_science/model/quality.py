@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-QUALITY_DTYPE = "u2"
+QUALITY_DTYPE = "u4"
 
 COMMON_FLAGS = (
     "missing",
@@ -18,17 +18,32 @@ COMMON_FLAGS = (
     "clock_uncertain",
     "out_of_range",
     "no_reference",
+    "conflict",
+    "not_applicable",
+    "censored",
 )
-"""Meanings of bits 0 to 7, in order."""
+"""Meanings of bits 0 to 10, in order, the same in every product; 11 to 15 are kept free."""
 
-MISSING = np.uint16(1)
+FIRST_OWN_BIT = 16
+"""The bit of the first flag of an instrument."""
+_BITS = 32
+
+MISSING = np.uint32(1 << COMMON_FLAGS.index("missing"))
 """The flag of a cell that no sample reached, or whose value is not a number."""
-
-_BITS = 16
+CLOCK_UNCERTAIN = np.uint32(1 << COMMON_FLAGS.index("clock_uncertain"))
+"""The flag of a sample whose time may be off by more than matters."""
+OUT_OF_RANGE = np.uint32(1 << COMMON_FLAGS.index("out_of_range"))
+"""The flag of a value that cannot be believed."""
+NO_REFERENCE = np.uint32(1 << COMMON_FLAGS.index("no_reference"))
+"""The flag of a sample for which a step had no reference."""
+CONFLICT = np.uint32(1 << COMMON_FLAGS.index("conflict"))
+"""The flag of a cell for which there are several values."""
+NOT_APPLICABLE = np.uint32(1 << COMMON_FLAGS.index("not_applicable"))
+"""The flag of a cell for which a variable has no single value: a mode that changes within a slot."""
 
 
 def flag_table(instrument_flags: Sequence[str] = ()) -> dict[str, int]:
-    """Return the mask of every flag by its meaning.
+    """Return the mask of every flag by its meaning: the common ones, then those of an instrument from bit 16 up.
 
     Raises
     ------
@@ -36,15 +51,24 @@ def flag_table(instrument_flags: Sequence[str] = ()) -> dict[str, int]:
         Too many flags, a flag named twice, or a name that is not one word.
     """
     names = (*COMMON_FLAGS, *instrument_flags)
-    if len(names) > _BITS or len(set(names)) != len(names) or any(not n.isidentifier() for n in names):
-        msg = f"flags {tuple(instrument_flags)}: expected at most {_BITS - len(COMMON_FLAGS)} new one-word names"
+    most = _BITS - FIRST_OWN_BIT
+    if len(instrument_flags) > most or len(set(names)) != len(names) or any(not n.isidentifier() for n in names):
+        msg = f"flags {tuple(instrument_flags)}: expected at most {most} new one-word names"
         raise ValueError(msg)
-    return {name: 1 << bit for bit, name in enumerate(names)}
+    bits = (*range(len(COMMON_FLAGS)), *range(FIRST_OWN_BIT, FIRST_OWN_BIT + len(instrument_flags)))
+    return {name: 1 << bit for name, bit in zip(names, bits, strict=True)}
 
 
 def flag_attributes(flags: Mapping[str, int]) -> dict[str, object]:
     """Return the CF attributes that explain a mask; masks as plain integers, as JSON wants them."""
     return {"flag_masks": list(flags.values()), "flag_meanings": " ".join(flags)}
+
+
+def flags_of(quality: xr.DataArray) -> dict[str, int]:
+    """Return the mask of every flag of a `quality` by its meaning, as its attributes have them; else the common ones."""
+    meanings = str(quality.attrs.get("flag_meanings", "")).split()
+    masks = np.atleast_1d(quality.attrs.get("flag_masks", []))
+    return {name: int(mask) for name, mask in zip(meanings, masks, strict=True)} or flag_table()
 
 
 def set_flag(ds: xr.Dataset, name: str, where: xr.DataArray) -> xr.Dataset:
@@ -65,10 +89,9 @@ def set_flag(ds: xr.Dataset, name: str, where: xr.DataArray) -> xr.Dataset:
         The product declares no such flag.
     """
     quality = ds["quality"]
-    meanings = str(quality.attrs.get("flag_meanings", " ".join(COMMON_FLAGS))).split()
-    if name not in meanings:
-        msg = f"no flag {name!r}; the product has {', '.join(meanings)}"
+    flags = flags_of(quality)
+    if name not in flags:
+        msg = f"no flag {name!r}; the product has {', '.join(flags)}"
         raise ValueError(msg)
-    bit = quality.dtype.type(1 << meanings.index(name))
-    raised = quality | (where.astype(quality.dtype) * bit)
+    raised = quality.astype(QUALITY_DTYPE, copy=False) | (where.astype(QUALITY_DTYPE) * np.uint32(flags[name]))
     return ds.assign(quality=raised.transpose(*quality.dims, ...).assign_attrs(quality.attrs))

@@ -189,7 +189,7 @@ def _write_limb(folder: Path, times: NDArray[np.int64], limb: NDArray[np.float64
     folder.mkdir(parents=True, exist_ok=True)
     payload = xr.Dataset(
         {name: ("time", limb[:, number], {"units": "pixel"}) for number, name in enumerate(("xc", "yc", "radius"))},
-        {"time": ("time", times, {"about": "TAI ns"})},
+        {"tai": ("time", times, {"about": "TAI ns"})},
     )
     (folder / "limb.json").write_text(json.dumps(payload.to_dict(), indent=1))
     entry = {

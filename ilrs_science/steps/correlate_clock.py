@@ -21,7 +21,7 @@ def correlate_clock(
     limit: Duration = Duration("2 s"),  # noqa: B008 - immutable
     tolerance: float = 1e-3,
 ) -> xr.Dataset:
-    """Turn the counts of a station's or spacecraft's clock into TAI; `time` until then is the reader's best guess.
+    """Turn the counts of a station's or spacecraft's clock into TAI; `tai` until then is the reader's best guess.
 
     The guess tells partitions and rollovers of the counter apart. The result has `time_uncertainty` (1 sigma, s). A
     count that the correlation does not cover, or that would move its sample by more than the limit, is not believed:
@@ -41,7 +41,7 @@ def correlate_clock(
         1 sigma of the clock, s, beyond which (or where it is unknown) samples are flagged `clock_uncertain`.
     """
     correlation = Clock.from_reference(clock)
-    guess = ds["time"].values.astype(np.int64)
+    guess = ds["tai"].values.astype(np.int64)
     ticks = correlation.continuous(ds[counts].values, guess)
     covered = correlation.covers(ticks)
     times, sigma = guess.copy(), np.full(guess.shape, np.nan)
@@ -52,6 +52,6 @@ def correlate_clock(
     uncertain = xr.DataArray(~(sigma <= tolerance), dims="time")
     about = {"units": "s", "long_name": "1 sigma of the clock"}
     flagged = set_flag(ds, "clock_uncertain", uncertain)
-    return flagged.assign_coords(time=("time", times, ds["time"].attrs)).assign(
+    return flagged.assign_coords(tai=("time", times.view("M8[ns]"), ds["tai"].attrs)).assign(
         time_uncertainty=("time", sigma.astype("f4"), about)
     )

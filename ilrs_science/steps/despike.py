@@ -44,7 +44,7 @@ def despike(
     """
     values = ds[variable].transpose("time", ...)
     flat = values.to_numpy().reshape(values.sizes["time"], math.prod(values.shape[1:])).astype(np.float64)
-    times = pd.DatetimeIndex(ds["time"].to_numpy().astype("datetime64[ns]"))
+    times = pd.DatetimeIndex(ds["tai"].to_numpy())
     frame = pd.DataFrame(flat, index=times)
     width = pd.Timedelta(int(window), "ns")
     deviation = (frame - frame.rolling(width, center=True, min_periods=1).median()).abs()

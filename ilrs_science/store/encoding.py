@@ -1,4 +1,4 @@
-"""How a cube is cut into chunks and shards, and how they are compressed."""
+"""How a cube is cut into chunks and shards, and how they are compressed and described."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from zarr.codecs import BloscCodec
 
+from ilrs_science.model.axis import Axis, RegularAxis
 from ilrs_science.model.product import SMOOTH, VALUES, Encoding, Place, Product, Variable
 from ilrs_science.model.quality import flag_attributes
 
@@ -15,6 +16,8 @@ from ilrs_science.model.quality import flag_attributes
 _CHUNK_BYTES = 2**20
 _SHARD_BYTES = 2**24
 _IMAGE_SIDE = 512
+_DEFAULT_SLOTS = 2**16
+"""Most slots of a shard by default: half a day at 1 Hz, so that a growing cube does its last shard again cheaply."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class Cut:
     shard: int
 
 
-def cut(product: Product, place: Place, count: int, chunk: int | None = None, shard: int | None = None) -> Cut:
-    """Return the default cut of an axis of `count` samples, or the given one.
+def cut(product: Product, place: Place, chunk: int | None = None, shard: int | None = None) -> Cut:
+    """Return the default cut of a product, or the given one; it never depends on the length of a campaign.
 
     Raises
     ------
@@ -35,28 +38,28 @@ def cut(product: Product, place: Place, count: int, chunk: int | None = None, sh
     """
     if chunk is None:
         largest = max(
-            int(np.prod([min(s, _IMAGE_SIDE) for s in product.shape(v, 1)])) * np.dtype(v.dtype).itemsize
+            int(np.prod([min(s, _IMAGE_SIDE) for s in product.shape(v, 1)])) * np.dtype(v.stored_dtype).itemsize
             for v in product.stored(place)
         )
-        chunk = max(1, min(_CHUNK_BYTES // largest, count, shard or count))
+        chunk = max(1, min(_CHUNK_BYTES // largest, _DEFAULT_SLOTS, shard or _DEFAULT_SLOTS))
         if shard is not None:
             chunk = next(size for size in range(chunk, 0, -1) if shard % size == 0)
     if shard is None:
-        wanted = max(1, _SHARD_BYTES // (chunk * product.sample_bytes(place)))
-        shard = chunk * min(wanted, max(1, -(-count // chunk)))
+        wanted = min(_SHARD_BYTES // (chunk * product.sample_bytes(place)), _DEFAULT_SLOTS // chunk)
+        shard = chunk * max(1, wanted)
     if shard % chunk:
         raise ValueError(f"a shard of {shard} samples is no multiple of a chunk of {chunk}")
     return Cut(chunk, shard)
 
 
-def array_layout(product: Product, variable: Variable, cut: Cut, *, regular: bool) -> dict[str, Any]:
+def array_layout(product: Product, variable: Variable, cut: Cut, axis: Axis) -> dict[str, Any]:
     """Return chunks, shards and compressor of a variable, as zarr takes them."""
     chunks, shards = [], []
     for name, size in zip(variable.dims, product.shape(variable, 0), strict=True):
         inner = cut.chunk if name == "time" else max(1, min(size, _IMAGE_SIDE))
         chunks.append(inner)
         shards.append(cut.shard if name == "time" else -(-max(size, 1) // inner) * inner)
-    site = (1,) if regular else ()
+    site = (1,) * len(axis.leading)
     return {"chunks": (*site, *chunks), "shards": (*site, *shards), "compressors": compressor(variable)}
 
 
@@ -81,3 +84,25 @@ def cf_attributes(variable: Variable, product: Product) -> dict[str, Any]:
     elif not variable.coordinate and variable.uncertainty:
         attributes["ancillary_variables"] = f"{variable.name}_uncertainty quality"
     return attributes
+
+
+_WHOLE_SECONDS = 63_072_010 * 10**9
+"""1972-01-01T00:00:00 UTC, TAI ns: since then TAI - UTC is a whole number of seconds."""
+
+TIME_UNITS = {10**9: "seconds", 10**6: "milliseconds", 10**3: "microseconds", 1: "nanoseconds"}
+"""Units of stored times by their length, ns; the coarsest comes first."""
+
+
+def time_unit(axis: Axis, *, squeezed: bool) -> int:
+    """Return the length, ns, of the coarsest unit in which every time of an axis is a whole number, however it grows.
+
+    Parameters
+    ----------
+    squeezed
+        For labels in UTC: within a leap second they go half as fast.
+    """
+    if not isinstance(axis, RegularAxis) or (squeezed and axis.start < _WHOLE_SECONDS):
+        return 1
+    resolution = axis.resolution()
+    finest = resolution // 2 if squeezed and resolution % 2 == 0 else 1 if squeezed else resolution
+    return next(length for length in TIME_UNITS if finest % length == 0)

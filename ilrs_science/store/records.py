@@ -1,76 +1,122 @@
-"""Records in the cube's own store: one JSON object a part, and the plan they belong to."""
+"""Records in the cube's own store: immutable segments, read by a strict schema."""
 
 from __future__ import annotations
 
 import json
-import os
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any
-from uuid import uuid4
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Annotated, Any
 
-import fsspec
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
-from ilrs_science.model.part import Record
+from ilrs_science.model.record import Counts, Outcome, Record, Shard
+from ilrs_science.store.target import Target
+
+_SEGMENT = re.compile(r"records/([0-9]{6})-([0-9]{6})\.json")
+_MOST = 256
+"""Records of a segment."""
+_SECONDS = 10.0
+"""A record waits no longer for its segment."""
+
+for _noun in (Counts, Outcome, Shard, Record):
+    with_config(ConfigDict(extra="forbid", strict=True))(_noun)
+_SEGMENT_SCHEMA: TypeAdapter[list[Record]] = TypeAdapter(list[Record])
 
 
-def save(url: str, record: Record) -> None:
-    """Write the record of a part, replacing an older one whole."""
-    _put(url, f"{record.part:08d}.json", record.as_json())
+@dataclass(frozen=True)
+class Loaded:
+    """What was found below `records/`."""
+
+    records: Mapping[tuple[int, int], Record]
+    """The newest of each region, by row and first slot."""
+    unreadable: tuple[str, ...]
+    """Segments that are torn or foreign; they count as absent."""
+    segments: tuple[str, ...]
+    """All that are readable, oldest first."""
 
 
-def load_all(url: str) -> dict[int, Record]:
-    """Return every record of a cube by the number of its part; a torn one counts as not there."""
-    filesystem, root = fsspec.url_to_fs(f"{url}/records")
-    if not filesystem.isdir(root):
-        return {}
-    names = [
-        n for n in filesystem.ls(root, detail=False) if n.endswith(".json") and n.rsplit("/", 1)[-1][:-5].isdigit()
-    ]
-    found = {}
-    # By ranges, because `cat` takes a bracket in a name for a wildcard.
-    for content in filesystem.cat_ranges(names, [0] * len(names), [None] * len(names)):
+def load(place: Target) -> Loaded:
+    """Return the newest record of every region."""
+    names = sorted(name for name in place.list("records") if _SEGMENT.fullmatch(name))
+    records: dict[tuple[int, int], Record] = {}
+    unreadable, segments = [], []
+    for name in names:
         try:
-            record = Record.from_json(json.loads(content))
-        except (ValueError, TypeError, KeyError):
+            found = _SEGMENT_SCHEMA.validate_json(place.read(name) or b"", strict=True)
+        except (ValidationError, ValueError):
+            unreadable.append(name)
             continue
-        found[record.part] = record
-    return found
+        segments.append(name)
+        records |= {record.region: record for record in found}
+    return Loaded(records, tuple(unreadable), tuple(segments))
 
 
-def discard(url: str, parts: Iterable[int]) -> None:
-    """Remove the records of parts."""
-    for part in parts:
-        filesystem, path = fsspec.url_to_fs(f"{url}/records/{part:08d}.json")
-        filesystem.rm_file(path)
+@dataclass
+class Journal:
+    """Records on their way into the store: a segment at a time."""
+
+    place: Target
+    token: str
+    number: int = 0
+    waiting: list[Record] = field(default_factory=list)
+    since: float = field(default_factory=monotonic)
+
+    def add(self, record: Record) -> bool:
+        """Keep a record, and return whether it and those before it were written."""
+        self.waiting.append(record)
+        if len(self.waiting) >= _MOST or monotonic() - self.since >= _SECONDS:
+            self.flush()
+            return True
+        return False
+
+    def flush(self) -> None:
+        """Write what waits as one segment."""
+        if self.waiting:
+            self._write(self.waiting)
+            self.waiting = []
+        self.since = monotonic()
+
+    def compact(self, records: Iterable[Record], older: Iterable[str]) -> None:
+        """Write all records as one segment, and remove the older ones."""
+        self.flush()
+        mine = [f"records/{self.token}-{number:06d}.json" for number in range(1, self.number + 1)]
+        self._write(list(records))
+        for name in [*older, *mine]:
+            self.place.delete(name)
+
+    def _write(self, records: list[Record]) -> None:
+        self.number += 1
+        content = json.dumps([record.as_json() for record in records], separators=(",", ":")).encode()
+        self.place.write(f"records/{self.token}-{self.number:06d}.json", content)
 
 
-def save_plan(url: str, plan: Mapping[str, Any]) -> None:
-    """Write what the records belong to: the digest of every part."""
-    _put(url, "plan.json", plan)
+@with_config(ConfigDict(extra="ignore", strict=True))
+@dataclass(frozen=True)
+class StoredPlan:
+    """What the newest run set out to do, as `ilrs status` needs it."""
+
+    digests: list[str]
+    """Identity of every part, in order."""
+    regions: list[Annotated[list[int], Field(min_length=3, max_length=3)]]
+    """Row, first slot and number of slots of every part."""
+    samples: int
+    """Samples in all granules."""
+    pipeline: dict[str, Any]
 
 
-def load_plan(url: str) -> dict[str, Any]:
-    """Return what `save_plan` wrote; empty if nothing."""
+_PLAN_SCHEMA: TypeAdapter[StoredPlan] = TypeAdapter(StoredPlan)
+
+
+def save_plan(place: Target, plan: StoredPlan) -> None:
+    """Write what the records belong to."""
+    place.write("records/plan.json", _PLAN_SCHEMA.dump_json(plan))
+
+
+def load_plan(place: Target) -> StoredPlan | None:
+    """Return what `save_plan` wrote; None if there is nothing, or nothing that can be read."""
     try:
-        with fsspec.open(f"{url}/records/plan.json", "rb") as file:
-            plan: dict[str, Any] = json.loads(file.read())
-    except (OSError, ValueError):
-        return {}
-    return plan
-
-
-def _put(url: str, name: str, value: Mapping[str, Any]) -> None:
-    filesystem, path = fsspec.url_to_fs(f"{url}/records/{name}")
-    data = json.dumps(value, indent=1).encode()
-    if "file" not in filesystem.protocol:
-        filesystem.pipe_file(path, data)  # object stores replace an object whole
-        return
-    temporary = f"{path}.{uuid4().hex}.partial"
-    try:
-        with open(temporary, "wb") as file:  # noqa: PTH123 - fsspec gives a path in text
-            file.write(data)
-        os.replace(temporary, path)  # noqa: PTH105
-    except OSError:
-        if os.path.exists(temporary):  # noqa: PTH110
-            os.unlink(temporary)  # noqa: PTH108
-        raise
+        return _PLAN_SCHEMA.validate_json(place.read("records/plan.json") or b"", strict=True)
+    except (ValidationError, ValueError):
+        return None

@@ -100,7 +100,7 @@ class Case:
             for part in self.plan.parts:
                 site = next((one for one in part.sites if one.name == granule.site), None)
                 if site is not None:
-                    samples = with_quality(ds.assign_coords(time=catalog.sample_times(ds)), self.instrument.product)
+                    samples = with_quality(catalog.with_times(ds), self.instrument.product)
                     found.append(Reading(granule, site, part, samples))
                     break
         return tuple(found)

@@ -99,15 +99,16 @@ def test_a_step_that_breaks_its_contract_fails_the_part_by_name(
     assert not any(path.name == "0" for path in (campaign.folder / "cube.zarr" / "value").rglob("c/0/0/0/0"))
 
 
-def test_a_file_that_changed_since_it_was_planned_is_rejected_by_name(campaign: Campaign) -> None:
+def test_a_file_that_changed_since_it_was_planned_fails_its_parts_and_loses_no_sample(campaign: Campaign) -> None:
     path = campaign.write("0.toy", "a", range(4))
     campaign.write("1.toy", "a", range(4, 8))
     plan = ilrs.plan(campaign.pipeline(8, sites=["a"]))
     campaign.write("0.toy", "a", range(3))
     report = ilrs.run(plan, executor="serial")
-    assert list(report.rejected) == [path]
-    assert "changed since it was indexed" in report.rejected[path]
-    assert (report.counts.rejected, report.counts.placed) == (4, 4)
+    assert report.rejected == {}
+    assert [record.part for record in report.failed] == [0]
+    assert path in report.failed[0].reason
+    assert "changed since it was indexed" in report.failed[0].reason
 
 
 def test_a_file_that_vanished_since_it_was_planned_fails_its_parts(campaign: Campaign) -> None:

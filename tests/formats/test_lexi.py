@@ -22,7 +22,7 @@ def test_frames_are_those_that_were_sent(tmp_path: Path, garbage: bool, truncate
     truth = simulate_lexi(path, garbage=garbage, truncated=truncated)
     found, hk = read_lexi(path), truth["housekeeping"]
     for name, mask in (("science", ~hk), ("housekeeping", hk)):
-        np.testing.assert_allclose(tai_to_utc(found[name].time.values) / 1e9, truth["utc"][mask], atol=3e-7)
+        np.testing.assert_allclose(tai_to_utc(found[name].tai.values.astype("i8")) / 1e9, truth["utc"][mask], atol=3e-7)
         np.testing.assert_array_equal(found[name]["counter"], truth["counter"][mask])
         assert (found[name]["length"] == 16).all()
     science, house, counts = found["science"], found["housekeeping"], truth["counts"]

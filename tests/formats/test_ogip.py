@@ -180,7 +180,7 @@ def test_events_and_good_times_are_in_tai(tmp_path: Path) -> None:
     truth = fits_files.write_events(tmp_path / "a.evt")
     found = tree(tmp_path / "a.evt")
     events, good = found["EVENTS"].to_dataset(), found["GTI"].to_dataset()
-    np.testing.assert_allclose(events.time.values / 1e9 - ZERO, truth["seconds"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(events.tai.values.astype("i8") / 1e9 - ZERO, truth["seconds"], rtol=0, atol=1e-6)
     np.testing.assert_array_equal(events["PI"], truth["pi"])
     np.testing.assert_allclose(np.stack([good.start, good.stop], 1) / 1e9 - ZERO, truth["good"], rtol=0, atol=1e-6)
     assert good.start.attrs["time_scale"] == "TAI"

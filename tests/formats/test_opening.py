@@ -17,7 +17,9 @@ import pytest
 import trustme
 
 from ilrs_science import FormatError, formats
+from ilrs_science.errors import OutageError
 from ilrs_science.formats import opening
+from ilrs_science.raw import fetching, packing
 from ilrs_science.simulate.gras import lpr_pair
 
 CEF = """FILE_NAME = "made.cef"
@@ -70,7 +72,7 @@ def test_gzip_is_recognised_by_its_bytes_and_may_have_several_members(tmp_path: 
         (lambda data: data[:-20], "cut short"),
         (lambda data: data[:40] + b"\xff" * 8 + data[48:], "damaged gzip|cut short"),
         (lambda data: data + b"what is this?", "damaged gzip"),
-        (lambda _: gzip.compress(bytes(2 * opening._SMALL)), "holds more than"),
+        (lambda _: gzip.compress(bytes(2 * packing.SMALL)), "holds more than"),
     ],
 )
 def test_damaged_gzip_and_bombs_are_refused_by_name(tmp_path: Path, spoil, reason: str) -> None:
@@ -109,7 +111,7 @@ def test_an_archive_without_any_data_says_why(tmp_path: Path) -> None:
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "_SMALL", 2**16)
+    monkeypatch.setattr(fetching, "SMALL", 2**16)
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("zeros.cef", bytes(2**24))
@@ -212,7 +214,7 @@ def server() -> Iterator[http.server.ThreadingHTTPServer]:
 def test_a_broken_connection_is_tried_again_and_the_digest_is_checked(
     server: http.server.ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "_PAUSE", 0.01)
+    monkeypatch.setattr(fetching, "_PAUSE", 0.01)
     url = f"http://127.0.0.1:{server.server_port}/raw/made.cef"
     Server.broken = 2
     assert densities(url, sha256=DIGEST) == [1.5, 2.5]
@@ -226,12 +228,12 @@ def test_a_broken_connection_is_tried_again_and_the_digest_is_checked(
 def test_a_server_that_stays_broken_and_a_file_that_is_not_there_are_named(
     server: http.server.ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "_PAUSE", 0.01)
+    monkeypatch.setattr(fetching, "_PAUSE", 0.01)
     url = f"http://127.0.0.1:{server.server_port}/raw/made.cef"
     Server.broken = 99
-    with pytest.raises(OSError, match=rf"{url}: could not be fetched in 4 attempts"):
+    with pytest.raises(OutageError, match=rf"{url}: could not be fetched in 4 attempts"):
         formats.read(url)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(OutageError, match=r"absent.cef: is not there"):
         formats.read(url.replace("made", "absent"))
 
 

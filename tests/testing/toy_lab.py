@@ -41,7 +41,7 @@ def read(granule: Granule) -> xr.Dataset:
     counts = raw["counts"].astype("f4")
     site = Path(granule.url).name.split("-")[0]
     return xr.Dataset(
-        {"counts": (("time", "axis"), counts, {"units": "count"})}, {"time": raw["tai_ns"].astype("i8")}, {"site": site}
+        {"counts": (("time", "axis"), counts, {"units": "count"})}, {"tai": ("time", raw["tai_ns"])}, {"site": site}
     )
 
 
@@ -54,7 +54,7 @@ def to_nanotesla(ds: xr.Dataset, *, gain: float = 0.01, noise: float = 0.05) -> 
 @step(margin="window")
 def flag_jumps(ds: xr.Dataset, *, window: Duration = Duration("4 s")) -> xr.Dataset:  # noqa: B008 - immutable
     """Flag vectors far from the running median of the window."""
-    frame = pd.DataFrame(ds.b.to_numpy(), index=pd.DatetimeIndex(ds.time.to_numpy().astype("datetime64[ns]")))
+    frame = pd.DataFrame(ds.b.to_numpy(), index=pd.DatetimeIndex(ds.tai.to_numpy()))
     median = frame.rolling(pd.Timedelta(int(window), "ns"), center=True, min_periods=1).median().to_numpy()
     return set_flag(ds, "out_of_range", (abs(ds.b - median) > 1.0).any("axis"))
 
@@ -70,7 +70,9 @@ def read_frames(granule: Granule) -> xr.Dataset:
     """Decode a file as frames of 4 by 3 pixels, one every minute."""
     counts = np.frombuffer(granule.read_bytes(), ">u2")[:1440].reshape(-1, 4, 3).astype("u2")
     times = START + int(granule.url[-5]) * 10**12 + 60 * 10**9 * np.arange(len(counts))
-    ds = xr.Dataset({"frame": (("time", "y", "x"), counts, {"units": "count"})}, {"time": times}, {"site": "orbiter"})
+    ds = xr.Dataset(
+        {"frame": (("time", "y", "x"), counts, {"units": "count"})}, {"tai": ("time", times)}, {"site": "orbiter"}
+    )
     return ds.assign(exposure=("time", np.full(len(counts), 0.1, "f4"), {"units": "s"}))
 
 
@@ -111,7 +113,7 @@ closure = _wrong("toy-closure", _closure())
 
 
 def index_too_short(granule: Granule):
-    times = read(granule).time.to_numpy()
+    times = read(granule).tai.to_numpy()
     stop = int(times.max()) + (1 if "base-0" in granule.url else -5)
     return [replace(granule, site="base", start=int(times.min()), stop=stop, count=len(times))]
 
@@ -120,7 +122,7 @@ short_index = _wrong("toy-short-index", index=index_too_short)
 
 
 def index_miscounting(granule: Granule):
-    times = read(granule).time.to_numpy()
+    times = read(granule).tai.to_numpy()
     count = len(times) + ("base-1" in granule.url)
     return [replace(granule, site="base", start=int(times.min()), stop=int(times.max()) + 1, count=count)]
 
@@ -279,7 +281,7 @@ greedy = _wrong("toy-greedy", greedy_step)
 
 @step(margin="1 h")
 def shift_away(ds: xr.Dataset) -> xr.Dataset:
-    return ds.assign_coords(time=ds.time - 3600 * 10**9)
+    return ds.assign_coords(tai=ds.tai - np.timedelta64(1, "h"))
 
 
 shifted = _wrong("toy-shifted", shift_away)

@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science.formats.alsep.frames import HIGH, NEW, NORMAL, OLD, Layout, Run
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 from ilrs_science.geometry.time import SECOND
 
 type Piece = tuple[NDArray[np.int64], dict[str, NDArray[np.int16]]]
@@ -107,4 +107,4 @@ def joined(branch: str, parts: list[Piece]) -> xr.Dataset:
         about = {"missing_value": -1} if name == "subframe" else {"units": "count", "missing_value": -1}
         variables[name] = ("time", values, about)
     attributes = {"sampling_rate": SAMPLES[branch] / _frame_length(branch) * SECOND}
-    return xr.Dataset(variables, {"time": ("time", pd.Index(times, copy=False), TIME)}, attributes)
+    return xr.Dataset(variables, {"time": ("time", pd.Index(times, copy=False), TAI)}, attributes)

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science.formats.ccsds.fields import Columns, Decoded, Definition, Ragged
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 from ilrs_science.geometry.time import DAY, utc_to_tai
 
 _EPOCH = 4383
@@ -59,7 +59,7 @@ def dataset(
         stamps, known = times
         rejected["time outside 1972 to 2124, or of no such day"] += int((~known).sum())
         columns = {name: _chosen(values, known) for name, values in columns.items()}
-        dim, coordinates = "time", {"time": ("time", stamps[known], dict(TIME))}
+        dim, coordinates = "time", {"time": ("time", stamps[known], dict(TAI))}
     variables: dict[str, Any] = {}
     for name, values in columns.items():
         about = dict(definition.attributes(name)) if definition else {}

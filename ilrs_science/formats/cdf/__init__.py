@@ -18,7 +18,7 @@ from ilrs_science.formats.cdf.time import EPOCHS, to_tai
 from ilrs_science.formats.foreign import foreign
 from ilrs_science.formats.format import Format, counted, granule, plain, unit_attributes
 from ilrs_science.formats.opening import Source, opens
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 from ilrs_science.model.granule import Granule
 
 _MAGIC = (b"\xcd\xf3\x00\x01", b"\xcd\xf2\x60\x02", b"\x00\x00\xff\xff")
@@ -164,7 +164,7 @@ def _along(  # noqa: PLR0913, PLR0917 - what is along a time, and what is beside
     about = {**about, "epoch": epoch, "rejected": rejected}
     if backward := int(np.count_nonzero(times[1:] < times[:-1])):
         about["backward_times"] = backward
-    coordinates = {"time": xr.Variable("time", times, {**said, **TIME})}
+    coordinates = {"time": xr.Variable("time", times, {**said, **TAI})}
     return _dataset(axes, [*still.values(), *some], arrays, coordinates, about)
 
 

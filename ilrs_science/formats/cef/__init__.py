@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 
 from ilrs_science.errors import FormatError, IlrsError
 from ilrs_science.formats.cef.header import Header, Variable, read_header
-from ilrs_science.formats.format import Format, granule, unit_attributes
+from ilrs_science.formats.format import Format, granule, numbered, unit_attributes
 from ilrs_science.formats.opening import opens
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 from ilrs_science.geometry.time import parse_utc, utc_to_tai
 from ilrs_science.model.granule import Granule
 
 _SITES = {f"Cluster-{number}": f"C{number}" for number in range(1, 5)}
 """What the Cluster archive calls a spacecraft, and the catalogue of sites."""
 _WIDEST = 2**16
+_LONGEST_HEADER = 2**22
 """Values of a record."""
 _PLAIN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z?")
 _NUMBERS = ("FLOAT", "DOUBLE", "INT", "BYTE")
@@ -82,7 +83,7 @@ def index_cef(path: Path) -> list[Granule]:
         The file is no CEF-2, is damaged, or has no record.
     """
     ds = read_cef(path)
-    times = ds["time"].to_numpy()
+    times = ds["tai"].to_numpy().astype(np.int64)
     if not times.size:
         raise FormatError(f"{path}: no record ({ds.attrs['rejected'] or 'none in the file'})")
     said = {key: str(ds.attrs.get(key, [""])[0]) for key in ("OBSERVATORY", "EXPERIMENT", "INSTRUMENT_NAME")}
@@ -102,7 +103,14 @@ def _recognises(head: bytes, _path: Path) -> bool:
     return b"FILE_FORMAT_VERSION" in head and b"CEF-2" in head.upper()
 
 
-FORMAT = Format("cef", "Cluster Exchange Format 2", "own", _recognises, read_cef, index_cef)
+def _companions(path: Path) -> dict[str, Path]:
+    header = Header(path)
+    with path.open("rb") as file:
+        read_header(file.read(_LONGEST_HEADER).decode("latin-1"), header, depth=0)
+    return numbered("header", dict.fromkeys(header.included))
+
+
+FORMAT = Format("cef", "Cluster Exchange Format 2", "own", _recognises, read_cef, index_cef, companions=_companions)
 
 
 def _width(path: Path, variable: Variable) -> int:
@@ -169,7 +177,7 @@ def _dataset(header: Header, varying: list[Variable], table: pd.DataFrame, rejec
         elif "DATA" in variable.attributes:
             found[variable.name] = _constant(header.path, variable)
     attributes = {**header.attributes, "epoch": clocks[0].name, "rejected": rejected}
-    return xr.Dataset(found, {"time": ("time", times[good], {**_attributes(clocks[0]), **TIME})}, attributes)
+    return xr.Dataset(found, {"time": ("time", times[good], {**_attributes(clocks[0]), **TAI})}, attributes)
 
 
 def _constant(path: Path, variable: Variable) -> tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]:

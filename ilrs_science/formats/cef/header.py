@@ -46,6 +46,8 @@ class Header:
     variables: list[Variable] = field(default_factory=list)
     marker: str = "\n"
     until: str | None = None
+    included: list[Path] = field(default_factory=list)
+    """Headers of other files that belong to it."""
 
 
 def _statements(text: str) -> Iterator[tuple[str, list[str], int]]:
@@ -116,4 +118,5 @@ def _include(name: str, header: Header, depth: int) -> None:
     beside = header.path.parent / name
     if not beside.is_file():
         raise FormatError(f"{header.path}: includes {name}, which is not beside it")
+    header.included.append(beside)
     read_header(beside.read_text("latin-1"), header, depth + 1)

@@ -16,7 +16,7 @@ from ilrs_science.formats.crd.scan import ABSENT, RANGES, Scan, scan
 from ilrs_science.formats.crd.text import Table, numbers
 from ilrs_science.formats.format import Format, counted, granule, unit_attributes
 from ilrs_science.formats.opening import opens
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 from ilrs_science.model.granule import Granule
 
 _FIRST = re.compile(r"(?:\s*\n|00[^\n]*\n)*+\s*h1\s+crd\s+\d", re.IGNORECASE)
@@ -137,7 +137,7 @@ def _table(tag: str, record: Record, table: Table) -> xr.Dataset:
         variables[field.name] = (dim, table[field.name], _attributes(field))
     if "epoch_event" in table:
         variables["wavelength"] = (dim, table["wavelength"], {"units": "nm"})
-    coordinates = {"time": (dim, pd.Index(table["time"], copy=False), TIME)} if record.timed else {}
+    coordinates = {"time": (dim, pd.Index(table["time"], copy=False), TAI)} if record.timed else {}
     return xr.Dataset(variables, coordinates, {"record": tag})
 
 
@@ -162,7 +162,7 @@ def _sessions(found: Scan) -> xr.Dataset:
         ("start", [session.start_tai for session in found.sessions]),
         ("stop", [session.stop_tai for session in found.sessions]),
     ):
-        about = {**TIME, "long_name": f"{name} of the session (time_scale: TAI)", "missing_value": ABSENT}
+        about = {**TAI, "long_name": f"{name} of the session (time_scale: TAI)", "missing_value": ABSENT}
         variables[name] = ("session", np.array(moments, np.int64), about)
     first = [next(iter(session.wavelengths.items()), ("", np.nan)) for session in found.sessions]
     variables["system_configuration"] = ("session", np.array([name for name, _ in first], dtype=str))

@@ -19,7 +19,7 @@ from ilrs_science.formats.fits.time import observed, span
 from ilrs_science.formats.fits.wcs import Sections, wcs
 from ilrs_science.formats.format import Format, granule
 from ilrs_science.formats.opening import opens
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 from ilrs_science.model.granule import Granule
 
 __all__ = ["FORMAT", "index_fits", "read_fits", "wcs"]
@@ -121,7 +121,7 @@ def part(file: Frame, hdu: Hdu, section: Sections | None = None, columns: Sequen
     variable, coordinates = image(file.path, hdu, section)
     times = observed(_dated(file, hdu))
     if times.start is not None:
-        coordinates["time"] = xr.Variable((), np.int64(times.start), TIME)
+        coordinates["time"] = xr.Variable((), np.int64(times.start), TAI)
     if times.exposure is not None:
         attributes["exposure"] = times.exposure
     return with_attributes(

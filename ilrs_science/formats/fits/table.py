@@ -23,7 +23,7 @@ from ilrs_science.formats.fits.heap import cells
 from ilrs_science.formats.fits.time import elapsed, reference, seconds_of
 from ilrs_science.formats.fits.values import scaled
 from ilrs_science.formats.format import counted, plain, unit_attributes
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 
 _TYPES = {
     "L": "u1", "X": "u1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "A": "S1",
@@ -285,6 +285,6 @@ def _timed(hdu: Hdu, found: dict[str, xr.Variable]) -> xr.Dataset:
     moments, known = elapsed(hdu.cards, found[name].to_numpy(), unit)
     if "time" in found:
         found[unique("TIME", set(found))] = found.pop("time")
-    ds = xr.Dataset(found).rename_dims({_ROW: "time"}).assign_coords(time=("time", moments, TIME))
+    ds = xr.Dataset(found).rename_dims({_ROW: "time"}).assign_coords(time=("time", moments, TAI))
     rejected = counted({"no time": int((~known).sum())})
     return (ds if known.all() else ds.isel(time=known)).assign_attrs(rejected=rejected)

@@ -25,7 +25,7 @@ from ilrs_science.formats.miniseed.records import (
     gathered,
 )
 from ilrs_science.formats.opening import opens
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 from ilrs_science.geometry.time import SECOND, utc_to_tai
 from ilrs_science.model.granule import Granule
 
@@ -172,7 +172,7 @@ def _dataset(path: Path, data: NDArray[np.uint8], records: NDArray[Any], lost: C
         "segments": len(segments),
     }
     return xr.Dataset(
-        {channel or "samples": ("time", values)}, {"time": ("time", pd.Index(times, copy=False), TIME)}, attributes
+        {channel or "samples": ("time", values)}, {"time": ("time", pd.Index(times, copy=False), TAI)}, attributes
     )
 
 

@@ -19,7 +19,7 @@ from ilrs_science.formats.netcdf.classic import MAGIC, read_classic
 from ilrs_science.formats.netcdf.hdf5_file import SIGNATURE, open_hdf5
 from ilrs_science.formats.netcdf.model import NetcdfGroup, NetcdfVariable
 from ilrs_science.formats.opening import opens
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 from ilrs_science.model.granule import Granule
 
 _PLACES = (0, *(512 * 2**power for power in range(7)))
@@ -199,7 +199,7 @@ def _dataset(group: NetcdfGroup) -> xr.Dataset:
             attributes = {k: plain(v) for k, v in one.attributes.items() if k not in ("units", "calendar", *_FILLS)}
             said = {f"native_{k}": plain(one.attributes[k]) for k in ("units", "calendar") if k in one.attributes}
             native = {} if key == "time" else {"native_name": key}
-            coordinates["time"] = xr.Variable("time", times[kept], {**attributes, **said, **native, **TIME})
+            coordinates["time"] = xr.Variable("time", times[kept], {**attributes, **said, **native, **TAI})
             continue
         values, dims, attributes = _array(key, one, sizes)
         listed |= set(str(attributes.pop("coordinates", "")).split())

@@ -21,7 +21,7 @@ from ilrs_science.formats.foreign import foreign
 from ilrs_science.formats.format import Format
 from ilrs_science.formats.ogip.matrix import response
 from ilrs_science.formats.opening import opens
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 from ilrs_science.model.granule import Granule
 
 _BY_CLASS = {
@@ -197,6 +197,6 @@ def _good_times(hdu: Hdu, ds: xr.Dataset) -> xr.Dataset:
     good = np.ones(ds.sizes["row"], bool)
     for limit in ("start", "stop"):
         moments, known = elapsed(hdu.cards, ds[limit].to_numpy(), unit)
-        ds[limit] = xr.Variable("row", moments, {**TIME, "long_name": f"{limit} of good time (time_scale: TAI)"})
+        ds[limit] = xr.Variable("row", moments, {**TAI, "long_name": f"{limit} of good time (time_scale: TAI)"})
         good &= known
     return ds if good.all() else ds.isel(row=good).assign_attrs(rejected={"no time": int((~good).sum())})

@@ -19,6 +19,7 @@ from ilrs_science.errors import FormatError
 from ilrs_science.formats.foreign import foreign
 from ilrs_science.formats.format import Format, granule
 from ilrs_science.formats.opening import opens
+from ilrs_science.formats.pds3.companions import companions
 from ilrs_science.formats.pds3.image import expand, image_dataset, image_layout, read_image
 from ilrs_science.formats.pds3.label import Label, Quantity, count, is_label, plain_label, read_label, text
 from ilrs_science.formats.pds3.place import (
@@ -96,7 +97,9 @@ def _recognises(head: bytes, path: Path) -> bool:
     return is_label(head) or label_beside(path) is not None
 
 
-FORMAT = Format("pds3", "NASA Planetary Data System, version 3", "own", _recognises, read_pds3, index_pds3)
+FORMAT = Format(
+    "pds3", "NASA Planetary Data System, version 3", "own", _recognises, read_pds3, index_pds3, companions=companions
+)
 
 
 @contextmanager

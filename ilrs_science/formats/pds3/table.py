@@ -16,7 +16,7 @@ from ilrs_science.formats.format import counted, unit_attributes
 from ilrs_science.formats.pds3.label import Label, plain_label, text
 from ilrs_science.formats.pds3.rows import Column, field_cells, row_cells
 from ilrs_science.formats.pds3.samples import native, sample_type, scale, special_constants, without_constants
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 
 _TEXTS = ("CHARACTER", "BOOLEAN", "N/A", "")
 _TIMES = ("TIME", "DATE")
@@ -152,7 +152,7 @@ class _Table:
             found, known, attributes = self.time
             rejected |= {"no time": int((~known).sum()), "no number": int((known & ~good).sum())}
             good, dim = good & known, "time"
-            coordinates["time"] = ("time", found if good.all() else found[good], attributes | TIME)
+            coordinates["time"] = ("time", found if good.all() else found[good], attributes | TAI)
         else:
             rejected |= {"no number": int((~good).sum())}
         variables = {

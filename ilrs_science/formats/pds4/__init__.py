@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science.errors import FormatError, IlrsError
-from ilrs_science.formats.format import HEAD, Format, counted, granule
+from ilrs_science.formats.format import HEAD, Format, counted, granule, numbered
 from ilrs_science.formats.opening import opens
 from ilrs_science.formats.pds4.array import read_array
 from ilrs_science.formats.pds4.field import Field, Names, attributes
@@ -22,7 +22,7 @@ from ilrs_science.formats.pds4.product import attributes_of, product
 from ilrs_science.formats.pds4.table import Table, count_records, fields_of, read_table
 from ilrs_science.formats.pds4.time import Times, clocks, label_span, times
 from ilrs_science.formats.pds4.values import constants_of, physical
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 from ilrs_science.model.granule import Granule
 
 _OTHERS = (b"SIMPLE  =", b"\x89HDF", b"CDF\x01", b"CDF\x02", b"\xcd\xf3\x00\x01")
@@ -127,7 +127,22 @@ def _recognises(head: bytes, path: Path) -> bool:
     return False
 
 
-FORMAT = Format("pds4", "PDS4 products and those of Chang'e (GRAS)", "own", _recognises, read_pds4, index_pds4)
+def _companions(path: Path) -> dict[str, Path]:
+    label, data = pair(path)
+    if label != path:
+        return {"label": label}
+    return numbered("data", dict.fromkeys(area.data for area in file_areas(read_label(label), data)))
+
+
+FORMAT = Format(
+    "pds4",
+    "PDS4 products and those of Chang'e (GRAS)",
+    "own",
+    _recognises,
+    read_pds4,
+    index_pds4,
+    companions=_companions,
+)
 
 
 class _Variable(NamedTuple):
@@ -182,7 +197,7 @@ def _variables(table: Table, found: dict[str, _Variable], clock: Times | None) -
     good = table.good if clock is None else table.good & clock.good
     kept: Any = slice(None) if good.all() else good
     dimension = _Dimensions({*found, along})
-    coordinates = {} if clock is None else {"time": ("time", clock.tai[kept], TIME)}
+    coordinates = {} if clock is None else {"time": ("time", clock.tai[kept], TAI)}
     variables = {}
     for name, one in found.items():
         if clock is None or clock.clock.kind != "text" or name != clock.clock.field:

@@ -21,7 +21,7 @@ from ilrs_science.formats.pds3.place import label_beside
 from ilrs_science.formats.table.header import header_layout
 from ilrs_science.formats.table.layout import Layout, Time
 from ilrs_science.formats.table.values import column_values, moments
-from ilrs_science.geometry.labels import TIME
+from ilrs_science.geometry.labels import TAI
 from ilrs_science.model.granule import Granule
 
 _KINDS = {"float": "float64", "int": "int64", "uint": "int64"}
@@ -108,7 +108,7 @@ def read_csv(path: Path, layout: Layout | Mapping[str, Any] | None = None) -> xr
     }
     coordinates = {}
     if time is not None:
-        coordinates["time"] = ("time", time.tai[good], {**TIME, **({"native_name": time.about} if time.about else {})})
+        coordinates["time"] = ("time", time.tai[good], {**TAI, **({"native_name": time.about} if time.about else {})})
     counts = {"no time": int((~known).sum()), "no number": int((known & ~good).sum())}
     attributes: dict[str, Any] = {"rejected": counted({**table.rejected, **counts})}
     attributes |= {"repaired": table.repaired} if table.repaired else {}

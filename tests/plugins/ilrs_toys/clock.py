@@ -26,7 +26,7 @@ def by_reference(ds: xr.Dataset, *, gain: Reference) -> xr.Dataset:
 
 def set_clock(ds: xr.Dataset, *, clock: Reference, limit: Duration) -> xr.Dataset:
     """Take the offset of the clock off."""
-    return ds.assign_coords(time=ds.time - int(clock["offset"]))
+    return ds.assign_coords(tai=ds.tai - np.timedelta64(int(clock["offset"]), "ns"))
 
 
 set_clock = step(margin="limit")(set_clock)
@@ -35,7 +35,7 @@ set_clock = step(margin="limit")(set_clock)
 @step(margin="window")
 def sum_near(ds: xr.Dataset, *, window: Duration) -> xr.Dataset:
     """Replace every signal by the exact sum of those within `window` to either side."""
-    times = ds.time.values
+    times = ds.tai.values.astype(np.int64)
     total = np.concatenate([[0.0], np.cumsum(np.nan_to_num(ds.signal.values))])
     low, high = np.searchsorted(times, times - int(window)), np.searchsorted(times, times + int(window), side="right")
     return ds.assign(signal=("time", total[high] - total[low]))
@@ -51,7 +51,7 @@ def sum_near_by_reference(ds: xr.Dataset, *, gain: Reference, window: Duration) 
 @step(scope="granule")
 def less_first(ds: xr.Dataset, *, gain: Reference) -> xr.Dataset:
     """Subtract the first signal of the granule, multiplied by the gain valid there."""
-    first = ds.signal.values[np.argmin(ds.time.values)] if ds.sizes["time"] else 0.0
+    first = ds.signal.values[np.argmin(ds.tai.values)] if ds.sizes["time"] else 0.0
     return ds.assign(signal=ds.signal - first * float(gain["gain"]))
 
 
@@ -91,16 +91,28 @@ def returns_nothing(ds: xr.Dataset) -> xr.Dataset:
 
 
 def moves_time(ds: xr.Dataset) -> xr.Dataset:
-    return ds.assign_coords(time=ds.time + 10)
+    return ds.assign_coords(tai=("time", ds.tai.values.astype(np.int64) + 10))
+
+
+def moves_utc_alone(ds: xr.Dataset) -> xr.Dataset:
+    return ds.assign_coords(time=ds.time + np.timedelta64(10, "ns"))
+
+
+def drops_tai(ds: xr.Dataset) -> xr.Dataset:
+    return ds.drop_vars("tai")
+
+
+def forgets_a_time(ds: xr.Dataset) -> xr.Dataset:
+    return ds.assign_coords(tai=("time", np.full(ds.sizes["time"], np.datetime64("NaT", "ns"))))
 
 
 @step(margin="3 s")
 def moves_time_too_far(ds: xr.Dataset) -> xr.Dataset:
-    return ds.assign_coords(time=ds.time + 5 * 10**9)
+    return ds.assign_coords(tai=ds.tai + np.timedelta64(5, "s"))
 
 
 def widens_quality(ds: xr.Dataset) -> xr.Dataset:
-    return ds.assign(quality=ds.quality.astype("u4") | 2**20)
+    return ds.assign(quality=ds.quality.astype("u8") | 2**40)
 
 
 VALUE = Variable("value", ("time", "axis"), "f4", units="V", about="what the clock shows, and its opposite")
@@ -113,7 +125,7 @@ instrument = Instrument(
     steps=(
         *(to_units, by_reference, set_clock, sum_near, sum_near_by_reference, less_first, flag_odd, at_site),
         *(raises, shortens, drops_quality, drops_value, mutates, returns_nothing, moves_time, moves_time_too_far),
-        widens_quality,
+        *(widens_quality, moves_utc_alone, drops_tai, forgets_a_time),
     ),
     product=Product(VALUE, NUMBER, quality=("time",), flags=("odd",), about="a toy clock", axis=("up", "down")),
 )

@@ -55,6 +55,6 @@ def read(granule: Granule) -> xr.Dataset:
             "counts": ("time", kept["counts"].astype("i4")),
             "breaks": ("time", kept["word"] == BREAKS_STEPS),
         },
-        {"time": kept["time"]},
+        {"tai": ("time", kept["time"])},
         {"site": site, "rejected": {"wrong word": int((~good).sum())} if not good.all() else {}},
     )

@@ -10,7 +10,7 @@ from ilrs_science import Granule, Instrument, Product, Reference, Variable
 def read(granule: Granule) -> xr.Dataset:
     """Decode one raw file of big-endian records."""
     raw = np.frombuffer(granule.read_bytes(), RECORD)
-    return xr.Dataset({"counts": (("time", "axis"), raw["counts"].astype("f4"), {"units": "count"})}, {"time": raw["tai_ns"]})
+    return xr.Dataset({"counts": (("time", "axis"), raw["counts"].astype("f4"), {"units": "count"})}, {"tai": ("time", raw["tai_ns"])})
 
 
 def to_nanotesla(ds: xr.Dataset, *, matrix: Reference, noise: float = 0.05) -> xr.Dataset:

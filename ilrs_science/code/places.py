@@ -1,0 +1,85 @@
+"""Where the source of a module lies, found as Python would find it, importing nothing."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
+from os import path
+
+from ilrs_science.code.kept import search_path
+
+
+@dataclass(frozen=True)
+class Place:
+    """A module and where it lies."""
+
+    name: str
+    file: str = ""
+    """Its source, or its compiled file; nothing for a namespace, and for what is built in."""
+    folders: tuple[str, ...] = ()
+    """Where its submodules are, if it is a package."""
+
+    @property
+    def is_source(self) -> bool:
+        """Whether the file is Python."""
+        return self.file.endswith(".py")
+
+    @property
+    def outermost_folder(self) -> str:
+        """The folder in which the outermost name lies."""
+        depth = self.name.count(".") + (path.basename(self.file) == "__init__.py")
+        folder = path.dirname(self.file)
+        for _ in range(depth):
+            folder = path.dirname(folder)
+        return folder
+
+
+def place_of(name: str) -> Place | None:
+    """Return where a module lies; None if there is no such module."""
+    outer, _, last = name.rpartition(".")
+    if not outer:
+        return _outermost(name)
+    parent = place_of(outer)
+    return place_below(parent, last) if parent else None
+
+
+def place_below(package: Place, last: str) -> Place | None:
+    """Return where a submodule lies; None if the package has no such module."""
+    name = f"{package.name}.{last}"
+    namespace = []
+    for folder in package.folders:
+        stem = path.join(folder, last)
+        if path.isdir(stem):
+            if path.isfile(init := path.join(stem, "__init__.py")):
+                return Place(name, init, (stem,))
+            namespace.append(stem)
+        for suffix in (*EXTENSION_SUFFIXES, ".py", ".pyc"):
+            if path.isfile(stem + suffix):
+                return Place(name, stem + suffix)
+    return Place(name, "", tuple(namespace)) if namespace else None
+
+
+def submodules(package: Place) -> list[str]:
+    """Return the last names of all that may be a module directly below a package."""
+    import os  # noqa: PLC0415
+
+    found = {entry.name.partition(".")[0] for folder in package.folders for entry in os.scandir(folder)}
+    return sorted(name for name in found if name.isidentifier() and name != "__init__")
+
+
+def _outermost(name: str) -> Place | None:
+    # What is loaded tells where it came from; a package's own list of folders may have grown since.
+    loaded = sys.modules.get(name)
+    if loaded is not None:
+        return Place(name, getattr(loaded, "__file__", None) or "", tuple(getattr(loaded, "__path__", ())))
+    return _outermost_in(name, search_path())
+
+
+@cache
+def _outermost_in(name: str, folders: tuple[tuple[str, int], ...]) -> Place | None:
+    spec = PathFinder.find_spec(name, [folder for folder, _ in folders])
+    if spec is None:
+        return None
+    return Place(name, spec.origin or "" if spec.has_location else "", tuple(spec.submodule_search_locations or ()))

@@ -1,0 +1,58 @@
+"""Samples as read, kept within a budget of bytes: a file that many parts need is decoded once in a process."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from threading import Lock, RLock
+from typing import Any
+
+import xarray as xr
+
+BUDGET = 256 * 2**20
+"""Bytes of decoded samples that a process keeps; one larger dataset is used and not kept."""
+
+
+@dataclass
+class Decoded:
+    """A least-recently-used store of datasets, for the threads of one process."""
+
+    budget: int = BUDGET
+    _kept: OrderedDict[Hashable, xr.Dataset] = field(default_factory=OrderedDict)
+    _bytes: int = 0
+    _lock: Any = field(default_factory=RLock)
+    _doors: dict[Hashable, Any] = field(default_factory=dict)
+
+    def get(self, key: Hashable, read: Callable[[], xr.Dataset]) -> xr.Dataset:
+        """Return the dataset of a key, read if it is not kept; while one thread reads it, others wait for it."""
+        with self._lock:
+            door = self._doors.setdefault(key, Lock())
+        with door:
+            with self._lock:
+                if key in self._kept:
+                    self._kept.move_to_end(key)
+                    return self._kept[key]
+            try:
+                ds = read()
+                self._keep(key, ds)
+            finally:
+                with self._lock:
+                    self._doors.pop(key, None)
+            return ds
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._kept.clear()
+            self._bytes = 0
+
+    def _keep(self, key: Hashable, ds: xr.Dataset) -> None:
+        if ds.nbytes > self.budget:
+            return
+        with self._lock:
+            self._kept[key] = ds
+            self._bytes += ds.nbytes
+            while self._bytes > self.budget:
+                _, dropped = self._kept.popitem(last=False)
+                self._bytes -= dropped.nbytes

@@ -1,0 +1,151 @@
+"""What stands of an existing cube, and what has to be done, with the cause: a plan held against the records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ilrs_science.code import environment
+from ilrs_science.model.granule import Granule
+from ilrs_science.model.part import CAUSES, Cause, Part
+from ilrs_science.model.record import Record
+from ilrs_science.store import records, shards
+from ilrs_science.store.target import Found, Target
+
+type Verdict = Literal[
+    "done", "older", "new", "failed", "inputs", "missing", "shards", "parameters", "references", "code", "plugin"
+]
+
+VERDICTS: Mapping[Verdict, str] = {
+    "done": "done and unchanged",
+    "older": "done with other versions of Python or of the libraries; `--redo environment` makes them anew",
+    "new": "not done yet",
+    "failed": "failed; tried again",
+    "inputs": "raw files were added or changed",
+    "missing": "a raw file that they hold has gone",
+    "shards": "stored data were lost or changed since they were written",
+    "parameters": "steps, their parameters or the product have changed",
+    "references": "references have changed",
+    "code": "this package's own code has changed",
+    "plugin": "the code of the instrument or of a step has changed",
+}
+"""What each verdict over a part means."""
+
+ASKED: tuple[Verdict, ...] = ("parameters", "references", "code", "plugin")
+"""Causes for which good data are replaced only where somebody agrees."""
+
+_STANDS: tuple[Verdict, ...] = ("done", "older", "missing")
+
+
+@dataclass(frozen=True)
+class Diff:
+    """A plan held against what is there."""
+
+    verdicts: tuple[Verdict, ...]
+    """Of every part, in order."""
+    changed: tuple[tuple[Cause, ...], ...]
+    """For each part that was done otherwise, what differs."""
+    kept: Mapping[tuple[int, int], Record]
+    """The record of every part that stands, by region; with the marks that its shards have now."""
+    gone: tuple[str, ...]
+    """Raw files that the cube holds samples of, and that are not there any more."""
+    unreadable: tuple[str, ...]
+    """Segments of records that cannot be read; what they told of is done again."""
+    segments: tuple[str, ...]
+    """Segments that were read."""
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of parts by verdict, in the order of `VERDICTS`."""
+        found = Counter(self.verdicts)
+        return {verdict: found[verdict] for verdict in VERDICTS if found[verdict]}
+
+    def pending(self, *, redo_environment: bool = False, forget_missing: bool = False) -> list[int]:
+        """Return the numbers of the parts to do.
+
+        Parts of other versions of Python or of the libraries stand, and so do those that hold samples of raw files which
+        have gone, unless the caller says otherwise.
+        """
+        again = {"older"} if redo_environment else set()
+        again |= {"missing"} if forget_missing else set()
+        return [n for n, verdict in enumerate(self.verdicts) if verdict not in _STANDS or verdict in again]
+
+    def asked(self, *, forget_missing: bool = False) -> dict[str, int]:
+        """Return the number of parts whose good data would be replaced, by cause."""
+        return {
+            cause: count
+            for cause in ASKED
+            if (count := self._having(cause, ("missing",) if not forget_missing else ()))
+        }
+
+    def _having(self, cause: Verdict, but: tuple[Verdict, ...]) -> int:
+        pairs = zip(self.verdicts, self.changed, strict=True)
+        return sum(cause in changed for verdict, changed in pairs if verdict not in but)
+
+
+def compare(parts: Sequence[Part], granules: Sequence[Granule], place: Target) -> Diff:
+    """Hold the parts of a plan against the records and the shards of a cube."""
+    loaded = records.load(place)
+    listing = place.list() if loaded.records else {}
+    judge = _Judge(place, listing, {one.sha256 for one in granules}, {one.url for one in granules}, environment())
+    rulings = [judge.ruling(part, loaded.records.get((part.row, part.first))) for part in parts]
+    kept = {one.record.region: one.record for one in rulings if one.record is not None and one.verdict in _STANDS}
+    lost = (judge.gone(one.record) for one in rulings if one.record is not None)
+    return Diff(
+        tuple(one.verdict for one in rulings),
+        tuple(one.changed for one in rulings),
+        kept,
+        tuple(dict.fromkeys(url for urls in lost for url in urls)),
+        loaded.unreadable,
+        loaded.segments,
+    )
+
+
+@dataclass(frozen=True)
+class _Ruling:
+    verdict: Verdict
+    record: Record | None
+    """With new marks, where only those of its shards have changed."""
+    changed: tuple[Cause, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """What a record is held against."""
+
+    place: Target
+    listing: Mapping[str, Found]
+    digests: Collection[str]
+    urls: Collection[str]
+    environment: Mapping[str, str]
+
+    def ruling(self, part: Part, record: Record | None) -> _Ruling:
+        """Return whether a part stands, or why not."""
+        if record is None:
+            return _Ruling("new", None)
+        if record.status != "done":
+            return _Ruling("failed", None)
+        if record.digest != part.digest:
+            changed = tuple(cause for cause in CAUSES if record.causes.get(cause) != part.causes[cause])
+            asked = [cause for cause in changed if cause in ASKED]
+            verdict: Verdict = asked[0] if asked else "inputs"
+            return _Ruling("missing" if self.gone(record) else verdict, record, changed)
+        return self._stored(record)
+
+    def gone(self, record: Record) -> list[str]:
+        """Return the raw files of a record that are neither there nor have another content now."""
+        return [
+            one.url
+            for one in record.outcomes
+            if one.counts.placed and one.sha256 not in self.digests and one.url not in self.urls
+        ]
+
+    def _stored(self, record: Record) -> _Ruling:
+        state = shards.state(record, self.listing)
+        # Of the right size with another mark: a copy or a restored backup. Its bytes decide.
+        if state == "other" or (state == "moved" and shards.damaged(self.place, record)):
+            return _Ruling("shards", record)
+        if state == "moved":
+            record = replace(record, shards=shards.remarked(record, self.listing))
+        return _Ruling("done" if record.environment == self.environment else "older", record)

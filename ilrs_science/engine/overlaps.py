@@ -1,0 +1,156 @@
+"""Samples of one instant in several granules: copies of each other, or a conflict that a declared rule decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ilrs_science.engine.chain import joined
+from ilrs_science.model.axis import Times
+from ilrs_science.model.quality import set_flag
+
+type Positions = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples of one site with what the engine keeps about each of them."""
+
+    ds: xr.Dataset
+    read: xr.Dataset
+    """The same samples as `read` gave them, before any step; of no more use once overlaps are settled."""
+    source: Positions
+    """Which granule it came from."""
+    raw: Times
+    """Its time as read, TAI ns."""
+    units: frozenset[str]
+    """Units of what `read` gave."""
+
+    def pick(self, chosen: Any) -> Samples:
+        """Return some of the samples."""
+        read = self.read.isel(time=chosen) if self.read.sizes else self.read
+        return Samples(self.ds.isel(time=chosen), read, self.source[chosen], self.raw[chosen], self.units)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Samples of a granule that another granule has too."""
+
+    kind: Literal["duplicate", "conflict"]
+    source: int
+    times: Times
+    """As read, TAI ns."""
+
+
+def settled(found: Sequence[Samples], rule: str) -> tuple[Samples, list[Loss]]:
+    """Return the samples of several granules in order of time, each instant from one granule; and what was left out.
+
+    Within a granule a sample is a row, whatever its time: a repeated time there is neither a copy nor a conflict.
+
+    Parameters
+    ----------
+    found
+        In order of the granules' start and digest.
+    rule
+        Which granule keeps an instant of which two say different things: `first`, `last`, or `best`: that with the fewest
+        samples flagged there by `read`, and of equal ones the first.
+    """
+    every = _joined(found)
+    order = np.lexsort((every.source, every.raw))
+    # A cluster is what one granule has at one instant; a group is all that there is at it.
+    clusters = _starts(every.raw[order], every.source[order])
+    groups = _starts(every.raw[order][clusters])
+    shared = np.diff([*groups, len(clusters)]) > 1
+    if not shared.any():
+        return (every if (np.diff(order) > 0).all() else every.pick(order)), []
+    counts = np.diff([*clusters, len(order)])
+    contested = np.repeat(np.repeat(shared, np.diff([*groups, len(clusters)])), counts)
+    several = order[contested]
+    lost, disputed, losses = _decide(every, found, several, rule)
+    keep = np.ones(len(order), bool)
+    keep[lost] = False
+    chosen = order[keep[order]]
+    samples = every.pick(chosen)
+    if disputed.size:
+        mask = xr.DataArray(np.isin(chosen, disputed), dims="time")
+        samples = replace(samples, ds=set_flag(samples.ds, "conflict", mask))
+    return samples, losses
+
+
+def _decide(
+    every: Samples, found: Sequence[Samples], several: Positions, rule: str
+) -> tuple[Positions, Positions, list[Loss]]:
+    """Decide who keeps contested instants: returns the samples that lose, those that won a conflict, and the losses."""
+    source, raw = every.source[several], every.raw[several]
+    clusters = _starts(raw, source)
+    sizes = np.diff([*clusters, len(several)])
+    group = np.repeat(np.arange(len(_starts(raw[clusters]))), np.diff([*_starts(raw[clusters]), len(clusters)]))
+    winner = _winners(group, source[clusters], _flags(every.ds.isel(time=several), clusters), rule)[group]
+    # Row by row, a cluster says the same as that which wins, or something else.
+    words = _words(joined([one.read for one in found]).isel(time=several))
+    rank = np.arange(len(several)) - np.repeat(clusters, sizes)
+    opposite = np.repeat(clusters[winner], sizes) + np.minimum(rank, np.repeat(sizes[winner], sizes) - 1)
+    same = np.logical_and.reduceat(words == words[opposite], clusters) & (sizes == sizes[winner])
+    loses = winner != np.arange(len(clusters))
+    disputed = np.isin(np.arange(len(clusters)), winner[loses & ~same])
+    losses = []
+    for kind, chosen in (("duplicate", loses & same), ("conflict", loses & ~same)):
+        rows = np.repeat(chosen, sizes)
+        losses += [Loss(kind, int(one), raw[rows & (source == one)]) for one in np.unique(source[rows])]  # type: ignore[arg-type]
+    return several[np.repeat(loses, sizes)], several[np.repeat(disputed, sizes)], losses
+
+
+def _winners(group: Positions, source: Positions, flags: NDArray[np.int64], rule: str) -> Positions:
+    """Return the cluster that keeps the instant of each group."""
+    by_rule = {"first": source, "last": -source, "best": flags}[rule]
+    order = np.lexsort((source, by_rule, group))
+    return order[_starts(group[order])]
+
+
+def _starts(*keys: NDArray[Any]) -> Positions:
+    """Return the first position of every run of equal keys."""
+    changed = np.zeros(len(keys[0]), bool)
+    changed[:1] = True
+    for key in keys:
+        changed[1:] |= key[1:] != key[:-1]
+    return np.flatnonzero(changed)
+
+
+def _words(read: xr.Dataset) -> NDArray[np.int64]:
+    """Return a number for each sample, equal where all bits that `read` gave of it are equal."""
+    count = read.sizes["time"]
+    columns = [np.zeros((count, 1), np.uint8)]
+    for name in sorted(map(str, read.variables)):
+        array = read[name]
+        if "time" not in array.dims or name == "time":
+            continue
+        values = array.transpose("time", ...).values.reshape(count, -1)
+        plain = np.ascontiguousarray(values.astype("U") if values.dtype.kind == "O" else values)
+        columns.append(plain.view(np.uint8).reshape(count, -1))
+    rows = np.ascontiguousarray(np.concatenate(columns, axis=1))
+    _, words = np.unique(rows.view(f"V{rows.shape[1]}").ravel(), return_inverse=True)
+    return np.asarray(words, np.int64)
+
+
+def _flags(ds: xr.Dataset, clusters: Positions) -> NDArray[np.int64]:
+    """Return the number of flagged values of each cluster."""
+    quality = ds["quality"].transpose("time", ...).values
+    flagged = np.count_nonzero(quality.reshape(len(quality), -1), axis=1)
+    return np.asarray(np.add.reduceat(flagged, clusters), np.int64)
+
+
+def _joined(found: Sequence[Samples]) -> Samples:
+    if len(found) == 1:
+        return found[0]
+    return Samples(
+        joined([one.ds for one in found]),
+        xr.Dataset(),
+        np.concatenate([one.source for one in found]),
+        np.concatenate([one.raw for one in found]),
+        frozenset().union(*(one.units for one in found)),
+    )

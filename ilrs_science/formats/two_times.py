@@ -1,0 +1,44 @@
+"""What readers tell as TAI, given as two times: `time` in UTC, by which people select, and `tai`, exact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ilrs_science.errors import FormatError, IlrsError
+from ilrs_science.geometry.labels import TAI, both_times
+
+
+def with_both_times[Data](data: Data) -> Data:
+    """Return what a reader made with both times, datetime64[ns], in every group that tells time.
+
+    Parameters
+    ----------
+    data
+        A dataset or a tree with coordinates `time` of int64 TAI ns, which say that they are; all else stays as it is.
+
+    Raises
+    ------
+    FormatError
+        A time before 1960, where UTC begins.
+    """
+    if isinstance(data, xr.DataTree):
+        groups = {group.path: _both(group.to_dataset(inherit=False)) for group in data.subtree}
+        found: Any = xr.DataTree.from_dict(groups, name=data.name)
+        return found  # type: ignore[no-any-return]
+    return _both(data) if isinstance(data, xr.Dataset) else data
+
+
+def _both(ds: xr.Dataset) -> xr.Dataset:
+    time = ds.coords.get("time")
+    if time is None or time.dtype != np.int64 or time.attrs.get("time_scale") != TAI["time_scale"]:
+        return ds
+    # What says `units` cannot be stored as a datetime64; and a file may call something of its own `tai`.
+    about = {name: value for name, value in time.attrs.items() if name not in ("units", "calendar")}
+    free = ds.rename(tai="native_tai") if "tai" in ds.variables else ds
+    try:
+        return free.assign_coords(both_times(time.values, [str(name) for name in time.dims], about))
+    except IlrsError as error:
+        raise FormatError(str(error)) from error

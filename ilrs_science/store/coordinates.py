@@ -1,0 +1,162 @@
+"""The coordinates of a cube: two times, their bounds, sites and their places; written in pieces, however long the axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+
+from ilrs_science.geometry.time import squeezed_utc
+from ilrs_science.model.axis import Axis, RegularAxis, pieces
+from ilrs_science.model.product import Product
+from ilrs_science.model.site import Site
+from ilrs_science.store.encoding import TIME_UNITS, Cut, time_unit
+
+_INDEX_CHUNK = 2**20
+"""Times of a chunk of the index, which is always read whole."""
+_TIMES = BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle")
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """An array that is written by the one who creates or enlarges the cube."""
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    attributes: Mapping[str, Any]
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...] | None = None
+
+    def layout(self) -> dict[str, Any]:
+        """Return what zarr's `create_array` wants to know."""
+        return {
+            "shape": self.shape,
+            "dtype": str if self.dtype == "str" else self.dtype,
+            "chunks": self.chunks,
+            "shards": self.shards,
+            "dimension_names": self.dims,
+            "attributes": dict(self.attributes),
+            "fill_value": _fill(self.dtype),
+        } | ({"compressors": _TIMES} if self.dtype == "i8" else {})
+
+
+def coordinates(product: Product, axis: Axis, sites: Sequence[Site], cut: Cut) -> list[Coordinate]:
+    """Return every coordinate of a cube."""
+    return [*_times(axis, cut), *_places(axis, sites, cut), *_labels(product)]
+
+
+def values(product: Product, axis: Axis, sites: Sequence[Site], first: int) -> Iterator[tuple[str, int, NDArray[Any]]]:
+    """Yield the values of every coordinate, those along time from slot `first` on, in pieces.
+
+    Yields
+    ------
+    Name of the coordinate, index of the first value along its first dimension, and values.
+    """
+    # Pieces begin where chunks do, so that none is written twice but the one that a growing axis ends in.
+    begin = first // _INDEX_CHUNK * _INDEX_CHUNK
+    for position, piece in pieces(axis, begin, _INDEX_CHUNK):
+        yield from ((name, position, numbers) for name, numbers in _times_of(axis, piece).items())
+    if isinstance(axis, RegularAxis):
+        yield from ((name, 0, numbers) for name, numbers in _places_of(sites).items())
+    else:
+        by_name = {site.name: site for site in sites}
+        yield from ((name, 0, numbers) for name, numbers in _places_of([by_name[one] for one in axis.sites]).items())
+    for name, labels in product.coordinates.items():
+        if not isinstance(labels, int):
+            yield name, 0, np.asarray(labels, dtype=object if isinstance(labels[0], str) else None)
+
+
+def write(store: Any, of: Iterator[tuple[str, int, NDArray[Any]]]) -> None:
+    """Write values of coordinates into the arrays of a store."""
+    arrays: dict[str, zarr.Array[Any]] = {}
+    for name, first, numbers in of:
+        if name not in arrays:
+            arrays[name] = zarr.open_array(store, path=name, mode="r+")
+        if len(numbers):
+            arrays[name][first : first + len(numbers)] = numbers
+
+
+def _times(axis: Axis, cut: Cut) -> list[Coordinate]:
+    regular = isinstance(axis, RegularAxis)
+    what = "start of the slot" if regular else "centre of the exposure"
+    utc = {
+        "standard_name": "time",
+        "long_name": f"UTC, {what}",
+        "units": f"{TIME_UNITS[time_unit(axis, squeezed=True)]} since 1970-01-01T00:00:00",
+        "calendar": "standard",
+        "axis": "T",
+        "bounds": "time_bounds",
+        "time_scale": "UTC",
+        "leap_seconds": "23:59:59 and 23:59:60 share one second of the label; table: IERS Bulletin C as in ERFA",
+    }
+    tai = {
+        "long_name": f"TAI, {what}",
+        "units": f"{TIME_UNITS[time_unit(axis, squeezed=False)]} since 1970-01-01T00:00:00",
+        "calendar": "standard",
+        "time_scale": "TAI",
+    }
+    inner = (max(1, min(cut.chunk, _INDEX_CHUNK)),)
+    outer = (max(1, _INDEX_CHUNK // inner[0]) * inner[0],)
+    return [
+        Coordinate("time", ("time",), (axis.count,), "i8", utc, (_INDEX_CHUNK,)),
+        # Chunked like the data: xarray refuses to speak of the chunks of a cube whose variables disagree.
+        Coordinate("tai", ("time",), (axis.count,), "i8", tai, inner, outer),
+        Coordinate("time_bounds", ("time", "bounds"), (axis.count, 2), "i8", {}, (*inner, 2), (*outer, 2)),
+    ]
+
+
+def _times_of(axis: Axis, piece: Axis) -> dict[str, NDArray[np.int64]]:
+    coarse, exact = time_unit(axis, squeezed=True), time_unit(axis, squeezed=False)
+    times, bounds = piece.times(), piece.bounds()
+    return {
+        "time": squeezed_utc(times) // coarse,
+        "tai": times // exact,
+        "time_bounds": squeezed_utc(bounds) // coarse,
+    }
+
+
+def _places(axis: Axis, sites: Sequence[Site], cut: Cut) -> list[Coordinate]:
+    regular = isinstance(axis, RegularAxis)
+    dims = ("site",) if regular else ("time",)
+    count = len(sites) if regular else axis.count
+    inner = (max(1, min(cut.chunk, _INDEX_CHUNK)),)
+    chunks, shards = ((max(1, count),), None) if regular else (inner, (max(1, _INDEX_CHUNK // inner[0]) * inner[0],))
+    frames = ", ".join(sorted({site.frame for site in sites}))
+    made = [Coordinate("site", dims, (count,), "str", {"long_name": "place that observes"}, chunks, shards)]
+    for name, attributes in (
+        ("lon", {"standard_name": "longitude", "units": "degrees_east", "long_name": "longitude"}),
+        ("lat", {"standard_name": "latitude", "units": "degrees_north", "long_name": "planetocentric latitude"}),
+        ("height", {"units": "m", "long_name": "height above the sphere of 1737.4 km"}),
+    ):
+        made.append(Coordinate(name, dims, (count,), "f8", attributes | {"frame": frames}, chunks, shards))
+    return made
+
+
+def _places_of(sites: Sequence[Site]) -> dict[str, NDArray[Any]]:
+    found: dict[str, NDArray[Any]] = {"site": np.array([site.name for site in sites], dtype=object)}
+    for name in ("lon", "lat", "height"):
+        known = [getattr(site, name) for site in sites]
+        found[name] = np.array([np.nan if one is None else one for one in known], "f8")
+    return found
+
+
+def _labels(product: Product) -> list[Coordinate]:
+    made = []
+    for name, labels in product.coordinates.items():
+        if isinstance(labels, int):
+            continue
+        dtype = "str" if isinstance(labels[0], str) else np.asarray(labels).dtype.str[1:]
+        attributes = product.coordinate_attributes[name]
+        made.append(Coordinate(name, (name,), (len(labels),), dtype, attributes, (max(1, len(labels)),)))
+    return made
+
+
+def _fill(dtype: str) -> Any:
+    return "" if dtype == "str" else np.nan if dtype.startswith("f") else 0

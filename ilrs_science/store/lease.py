@@ -1,0 +1,243 @@
+"""One run at a time writes a cube: a numbered lease, and a counter that shows that its holder is alive.
+
+Lease n is the object `records/lease-n`, made exclusively and never changed; all of them are kept, as the history of who wrote
+the cube. Its holder counts up in `records/beat-n` as long as it runs. Clocks of two machines are never compared: who finds a
+lease watches its counter, by a clock of its own.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from ilrs_science.errors import CubeBusyError, CubeError, LeaseLostError
+from ilrs_science.store.target import Target
+
+BEAT = 20.0
+"""Seconds between two beats."""
+MOVES = 60.0
+"""Seconds within which the counter of a live run is seen to move, on a network file system that caches attributes too."""
+PATIENCE = 180.0
+"""Seconds for which a counter stands still before its run is taken for dead."""
+
+_LEASE = re.compile(r"records/lease-([0-9]+)")
+_JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who may write a cube."""
+
+    number: int
+    nonce: str
+    user: str
+    host: str
+    process: int
+    born: str
+    """What tells this process from another of the same number: boot and start time, where the system says them."""
+    job: str
+    """Number of the batch job, or an empty text."""
+    since: str
+    """UTC, by the holder's clock, for people."""
+
+    @property
+    def token(self) -> str:
+        """What every record of the run carries; later runs have later tokens."""
+        return f"{self.number:06d}"
+
+    @property
+    def who(self) -> str:
+        """The holder, for people."""
+        job = f", job {self.job}" if self.job else ""
+        return f"{self.user} on {self.host} (process {self.process}{job}) since {self.since}"
+
+
+@dataclass
+class Waiting:
+    """How long to watch a counter; tests wait less."""
+
+    patience: float = PATIENCE
+    moves: float = MOVES
+    interval: float = 1.0
+    beat: float = BEAT
+    tell: Callable[[str], None] | None = None
+    """Called once with what is waited for."""
+
+
+@contextmanager
+def leased(target: Target, waiting: Waiting | None = None) -> Iterator[Lease]:
+    """Hold the lease of a cube, and release it on every ending but a kill.
+
+    Raises
+    ------
+    CubeBusyError
+        Another run holds it.
+    """
+    waiting = waiting or Waiting()
+    lease = acquire(target, waiting)
+    done = threading.Event()
+    heart = threading.Thread(target=_beat, args=(target, lease, done, waiting.beat), name="ilrs-lease", daemon=True)
+    heart.start()
+    try:
+        yield lease
+    finally:
+        done.set()
+        heart.join()
+        try:
+            _write_beat(target, lease, -1)
+        except OSError:
+            pass  # a full disk: the next run finds that the process has gone, or that the counter stands still
+
+
+def acquire(target: Target, waiting: Waiting) -> Lease:
+    """Return the next lease, once no live run holds the newest one.
+
+    Raises
+    ------
+    CubeBusyError
+        A live run holds it; says who, where and since when.
+    """
+    while True:
+        newest = current(target)
+        if newest is not None:
+            _wait_until_free(target, newest, waiting)
+        lease = _new(newest.number + 1 if newest else 1)
+        name, content = f"records/lease-{lease.number}", json.dumps(asdict(lease)).encode()
+        # A lost answer may be tried again by the store's client, and be refused by what the first try wrote.
+        if target.create(name, content) or target.read(name) == content:
+            _write_beat(target, lease, 0)
+            return lease
+
+
+def current(target: Target) -> Lease | None:
+    """Return the newest lease, held or not.
+
+    Raises
+    ------
+    CubeError
+        It cannot be read.
+    """
+    numbers = [int(match[1]) for name in target.list("records") if (match := _LEASE.fullmatch(name))]
+    if not numbers:
+        return None
+    name = f"records/lease-{max(numbers)}"
+    try:
+        lease = Lease(**json.loads(target.read(name) or b""))
+    except (ValueError, TypeError) as error:
+        raise CubeError(
+            f"{target.url}: {name} is not a lease ({error}); remove it if no run is writing the cube"
+        ) from error
+    return lease
+
+
+def check_held(target: Target, token: str) -> None:
+    """Raise a LeaseLostError where the run of the token has ended, or a later one has taken the cube over.
+
+    What asks is a worker, which may outlive its run.
+    """
+    if target.read(f"records/lease-{int(token) + 1}") is not None:
+        raise LeaseLostError(f"{target.url}: another run has taken the cube over; this one stops")
+    if b'"count": -1' in (target.read(f"records/beat-{int(token)}") or b""):
+        raise LeaseLostError(f"{target.url}: the run that this part belongs to has ended; it writes no more")
+
+
+def holder(target: Target) -> Lease | None:
+    """Return the lease that is held, as far as can be told without waiting."""
+    lease = current(target)
+    return None if lease is None or _counter(target, lease) == -1 or _is_dead(lease) else lease
+
+
+def _wait_until_free(target: Target, lease: Lease, waiting: Waiting) -> None:
+    before = _counter(target, lease)
+    if before == -1 or _is_dead(lease):
+        return
+    busy = CubeBusyError(f"{target.url} is being written by {lease.who}; wait for it, or stop it")
+    if _is_here(lease):
+        raise busy
+    if waiting.tell is not None:
+        waiting.tell(
+            f"{target.url}: watching whether the run of {lease.who} is alive, for up to {waiting.patience:.0f} s"
+        )
+    since = time.monotonic()
+    while time.monotonic() - since < waiting.patience:
+        time.sleep(waiting.interval)
+        now = _counter(target, lease)
+        if now == -1:
+            return
+        if now != before:
+            raise busy
+
+
+def _new(number: int) -> Lease:
+    job = next((os.environ[name] for name in _JOBS if name in os.environ), "")
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    here = os.getpid()
+    return Lease(number, uuid4().hex, _user(), socket.gethostname(), here, process_born(here), job, now)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())  # a container without a name for its user
+
+
+def process_born(process: int) -> str:
+    """Return what tells a process of this machine from a later one of the same number; empty where nothing does."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        # Containers of one machine have numbers of processes of their own.
+        boot += os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - what it names is no path
+        # After the name in brackets, which may hold anything, the start time is the 20th field.
+        started = (
+            Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        )
+    except (OSError, IndexError):
+        return ""
+    return f"{boot} {started}"
+
+
+def _is_here(lease: Lease) -> bool:
+    """Tell whether the holder is known to live on this machine."""
+    return bool(lease.born) and lease.host == socket.gethostname() and process_born(lease.process) == lease.born
+
+
+def _is_dead(lease: Lease) -> bool:
+    """Tell whether the holder ran on this machine, since its last start, and has gone."""
+    mine = process_born(os.getpid()).partition(" ")[0]
+    same_boot = bool(mine) and lease.born.startswith(f"{mine} ") and lease.host == socket.gethostname()
+    return same_boot and process_born(lease.process) != lease.born
+
+
+def _beat(target: Target, lease: Lease, done: threading.Event, seconds: float) -> None:
+    count = 0
+    while not done.wait(seconds):
+        count += 1
+        try:
+            _write_beat(target, lease, count)
+        except OSError:
+            continue  # a store that does not answer for a moment; the next beat tells
+
+
+def _write_beat(target: Target, lease: Lease, count: int) -> None:
+    target.write(f"records/beat-{lease.number}", json.dumps({"nonce": lease.nonce, "count": count}).encode())
+
+
+def _counter(target: Target, lease: Lease) -> int | None:
+    """Return the holder's counter, -1 where the lease is released, None where there is none yet."""
+    try:
+        found = json.loads(target.read(f"records/beat-{lease.number}") or b"")
+        return int(found["count"]) if found["nonce"] == lease.nonce else None
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,258 @@
+"""Where a cube lies: one reading of its address, for Zarr, for records and for messages alike.
+
+Zarr and fsspec each read a text in their own way: one takes `precious#2.zarr` for the folder `precious`, the other `a::b` for
+a chain of file systems. So the text is read here, once, and a folder of this machine is never made a URL again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+from zarr.abc.store import Store
+from zarr.storage import FsspecStore, LocalStore
+
+from ilrs_science.errors import CubeError
+
+_PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+@dataclass(frozen=True)
+class Found:
+    """An object in the store, as a listing shows it."""
+
+    size: int
+    mark: str
+    """Its ETag in an object store, or its time of modification in a file system, ns."""
+
+
+class Target(Protocol):
+    """Objects below one place, by names with slashes."""
+
+    url: str
+    """The place, as messages show it."""
+
+    def store(self, *, read_only: bool = True) -> Store:
+        """Return the place as Zarr wants it."""
+
+    def read(self, name: str) -> bytes | None:
+        """Return the bytes of an object, or None where there is none."""
+
+    def write(self, name: str, data: bytes, *, token: str = "") -> None:
+        """Write an object whole or not at all; `token` marks what is unfinished."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write an object where there is none, and return whether this call did it."""
+
+    def delete(self, name: str) -> None:
+        """Remove an object; one that is not there is no error."""
+
+    def list(self, prefix: str = "") -> dict[str, Found]:
+        """Return every object below a name, by its name."""
+
+    def names(self) -> list[str]:
+        """Return the first component of every name, without walking through all of them."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of this machine."""
+
+    path: Path
+
+    @property
+    def url(self) -> str:
+        """The folder, as messages show it."""
+        return str(self.path)
+
+    def store(self, *, read_only: bool = True) -> Store:
+        """Return the folder as Zarr wants it."""
+        return LocalStore(self.path, read_only=read_only)
+
+    def read(self, name: str) -> bytes | None:
+        """Return the bytes of a file, or None where there is none."""
+        try:
+            return (self.path / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def write(self, name: str, data: bytes, *, token: str = "") -> None:
+        """Write a file beside its place and rename it: readers see the old one or the new one."""
+        path = self.path / name
+        unfinished = self._unfinished(path, data, token)
+        try:
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a file where there is none; a link is made at once or not, on network file systems too."""
+        path = self.path / name
+        unfinished = self._unfinished(path, data, "")
+        try:
+            os.link(unfinished, path)
+        except FileExistsError:
+            return False
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return True
+
+    def delete(self, name: str) -> None:
+        """Remove a file."""
+        (self.path / name).unlink(missing_ok=True)
+
+    def list(self, prefix: str = "") -> dict[str, Found]:
+        """Return every file below a name, without what was never finished."""
+        root = self.path / prefix
+        return {one.relative_to(self.path).as_posix(): found for one, found in _walk(root) if one.suffix != ".partial"}
+
+    def names(self) -> list[str]:
+        """Return what the folder holds."""
+        try:
+            return sorted(os.listdir(self.path))
+        except FileNotFoundError:
+            return []
+        except NotADirectoryError as error:
+            raise CubeError(f"{self.url} is a file, not a cube; choose another output, or remove it") from error
+
+    def _unfinished(self, path: Path, data: bytes, token: str) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The short name stays within what file systems allow, however long the name of the object.
+        unfinished = path.with_name(f".{uuid4().hex[:12]}{f'-{token}' if token else ''}.partial")
+        try:
+            # Not mkstemp: its files are the owner's alone, and a group may go on with a cube.
+            with unfinished.open("xb") as file:
+                file.write(data)
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            raise
+        return unfinished
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A place that fsspec reaches: an object store, or the memory of this process."""
+
+    url: str
+
+    @cached_property
+    def _root(self) -> tuple[Any, str]:
+        from fsspec import url_to_fs  # noqa: PLC0415 - slow to import, and local cubes do without
+
+        # Listings that fsspec remembers would hide what other machines write.
+        filesystem, root = url_to_fs(
+            self.url, **({} if self.url.startswith("memory:") else {"use_listings_cache": False})
+        )
+        return filesystem, root.rstrip("/")
+
+    def store(self, *, read_only: bool = True) -> Store:
+        """Return the place as Zarr wants it."""
+        return FsspecStore.from_url(self.url, read_only=read_only)
+
+    def read(self, name: str) -> bytes | None:
+        """Return the bytes of an object, or None where there is none."""
+        filesystem, root = self._root
+        try:
+            return bytes(filesystem.cat_file(f"{root}/{name}"))
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, data: bytes, *, token: str = "") -> None:  # noqa: ARG002 - objects are put whole
+        """Put an object; object stores replace one whole."""
+        filesystem, root = self._root
+        filesystem.pipe_file(f"{root}/{name}", data)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Put an object where there is none (`If-None-Match: *`)."""
+        filesystem, root = self._root
+        try:
+            filesystem.pipe_file(f"{root}/{name}", data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def delete(self, name: str) -> None:
+        """Remove an object."""
+        filesystem, root = self._root
+        try:
+            filesystem.rm_file(f"{root}/{name}")
+        except FileNotFoundError:
+            return
+
+    def list(self, prefix: str = "") -> dict[str, Found]:
+        """Return every object below a name."""
+        filesystem, root = self._root
+        place = f"{root}/{prefix}".rstrip("/")
+        try:
+            found = filesystem.find(place, detail=True)
+        except FileNotFoundError:
+            return {}
+        return {name[len(root) + 1 :]: Found(int(about["size"]), _mark(about)) for name, about in found.items()}
+
+    def names(self) -> list[str]:
+        """Return the first component of every name."""
+        filesystem, root = self._root
+        try:
+            return sorted(str(one).rstrip("/").rpartition("/")[2] for one in filesystem.ls(root, detail=False))
+        except FileNotFoundError:
+            return []
+
+
+def target(url: str | os.PathLike[str]) -> Target:
+    """Return the place that a text means: a path of this machine, or `protocol://...`.
+
+    Raises
+    ------
+    CubeError
+        The text names no place: an unknown protocol, a chain of file systems, or nothing at all.
+    """
+    text = os.fspath(url)
+    problem = address_problem(text)
+    if problem:
+        raise CubeError(f"{text!r}: {problem}")
+    match = _PROTOCOL.match(text)
+    if match is None:
+        return Folder(Path(text).absolute())
+    if match[1] in ("file", "local"):
+        return Folder(Path(text[match.end() :]).absolute())
+    return Bucket(text.rstrip("/"))
+
+
+def address_problem(text: str) -> str:
+    """Return why a text names no place for a cube, or an empty text."""
+    if not text or "\0" in text:
+        return "names no place; give a path, or a URL such as s3://bucket/name.zarr"
+    match = _PROTOCOL.match(text)
+    if match is None or match[1] in ("file", "local"):
+        return ""
+    if "::" in text:
+        return "is a chain of file systems; a cube lies in one"
+    from fsspec.registry import known_implementations, registry  # noqa: PLC0415 - slow to import
+
+    if match[1] not in {*known_implementations, *registry}:
+        return f"unknown protocol {match[1]!r}; give a path, or a URL such as s3://bucket/name.zarr"
+    return ""
+
+
+def _mark(about: dict[str, Any]) -> str:
+    tags = (about.get(key) for key in ("ETag", "etag", "mtime", "LastModified", "created"))
+    return str(next((tag for tag in tags if tag), "")).strip('"')
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, Found]]:
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path))
+        else:
+            about = entry.stat()
+            yield Path(entry.path), Found(about.st_size, str(about.st_mtime_ns))

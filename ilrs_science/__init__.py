@@ -11,7 +11,7 @@ from ilrs_science.analysis import accessor as _accessor  # registers Dataset.ilr
 from ilrs_science.catalog import inventory, sites
 from ilrs_science.engine.plan import plan
 from ilrs_science.engine.run import run
-from ilrs_science.errors import FormatError, IlrsError, PlanError
+from ilrs_science.errors import CubeBusyError, FormatError, IlrsError, OutageError, PlanError, ReplaceError
 from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.granule import Granule
@@ -30,6 +30,7 @@ __version__ = version("ilrs-science")
 
 __all__ = [
     "Axis",
+    "CubeBusyError",
     "Duration",
     "Encoding",
     "ExposureAxis",
@@ -37,10 +38,12 @@ __all__ = [
     "Granule",
     "IlrsError",
     "Instrument",
+    "OutageError",
     "PlanError",
     "Product",
     "Reference",
     "RegularAxis",
+    "ReplaceError",
     "Site",
     "Variable",
     "inventory",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,15 +11,21 @@ import typer
 
 from ilrs_science import __version__, catalog, registry
 from ilrs_science.cli import show
-from ilrs_science.cli.terminal import CONSOLE, Progress, UsageError, guarded, print_json
+from ilrs_science.cli.terminal import CONSOLE, CONSOLE_ERRORS, Progress, UsageError, guarded, print_json
+from ilrs_science.engine.plan import Plan
 from ilrs_science.engine.plan import plan as make_plan
-from ilrs_science.engine.run import ExecutorName
+from ilrs_science.engine.executing import ExecutorName
+from ilrs_science.engine.run import Consent, refuse_unasked
 from ilrs_science.engine.run import run as run_plan
 from ilrs_science.engine.status import status as cube_status
-from ilrs_science.errors import IlrsError
+from ilrs_science.engine.verify import adopt as adopt_cube
+from ilrs_science.engine.verify import discard
+from ilrs_science.engine.verify import verify as verify_cube
+from ilrs_science.errors import IlrsError, ReplaceError
 from ilrs_science.geometry.time import parse_utc
 from ilrs_science.pipeline import Pipeline, json_schema, load_pipeline
 from ilrs_science.store.cube import open_attributes, open_cube
+from ilrs_science.store.lease import Waiting
 
 app = typer.Typer(
     name="ilrs",
@@ -33,6 +40,7 @@ PipelineFile = Annotated[Path, typer.Argument(help="A pipeline, YAML.")]
 CubeUrl = Annotated[str, typer.Argument(help="Path or URL of a cube.")]
 Raw = Annotated[list[str] | None, typer.Option("--raw", help="Raw files instead of the pipeline's; may be repeated.")]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="Cube to write instead of the pipeline's.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Take warnings for faults.")]
 References = Annotated[
     list[str] | None, typer.Option("--references", help="Further folder of references; may be repeated.")
 ]
@@ -122,17 +130,18 @@ def inventory(  # noqa: PLR0913 - the options of the command
 
 @app.command()
 @guarded
-def plan(
+def plan(  # noqa: PLR0913 - options of a command
     pipeline: PipelineFile,
     *,
     raw: Raw = None,
     output: Output = None,
     references: References = None,
+    strict: Strict = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a run would do, or everything that is wrong; writes nothing."""
+    """Say what a run would do, and what of it is done already, or everything that is wrong; writes nothing."""
     with Progress("indexing", "files", quiet=as_json) as progress:
-        made = make_plan(_pipeline(pipeline, raw, output, references), progress=progress.files)
+        made = make_plan(_pipeline(pipeline, raw, output, references), strict=strict, progress=progress.files)
     print_json(made.as_json()) if as_json else show.plan(made)
 
 
@@ -147,17 +156,67 @@ def run(  # noqa: PLR0913 - options of a command
     raw: Raw = None,
     output: Output = None,
     references: References = None,
+    strict: Strict = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Do parts again whose parameters, references or code have changed.")
+    ] = False,
+    forget_missing: Annotated[
+        bool, typer.Option("--forget-missing", help="Drop the samples of raw files that are not there any more.")
+    ] = False,
+    redo: Annotated[
+        list[str] | None, typer.Option(help="environment: also parts made with other versions of libraries.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a pipeline, or go on with it. Exit 0 all good, 3 finished with rejected granules, 1 failed, 2 usage."""
+    """Run a pipeline, or go on with it.
+
+    Exit 0 all good, 3 finished with rejected granules or conflicts, 1 failed, 2 usage, 75 try again unchanged.
+    """
     if executor not in ("serial", "threads", "processes"):
         raise UsageError(f"no executor {executor!r}; it is serial, threads or processes")
+    if unknown := set(redo or ()) - {"environment"}:
+        raise UsageError(f"no cause {', '.join(sorted(unknown))} to redo; it is environment")
     chosen: ExecutorName = executor  # type: ignore[assignment]
     with Progress("indexing", "files", quiet=as_json) as progress:
-        made = make_plan(_pipeline(pipeline, raw, output, references), progress=progress.files)
+        made = make_plan(_pipeline(pipeline, raw, output, references), strict=strict, progress=progress.files)
+    consent = _asked(made, Consent(replace, forget_missing, redo_environment=bool(redo)))
+    waiting = Waiting(tell=CONSOLE_ERRORS.print)
     with Progress("reducing", "parts", quiet=as_json) as progress:
-        report = run_plan(made, executor=chosen, workers=workers, cluster=cluster, progress=progress.parts)
+        report = run_plan(
+            made,
+            executor=chosen,
+            workers=workers,
+            cluster=cluster,
+            progress=progress.parts,
+            waiting=waiting,
+            **asdict(consent),
+        )
     print_json(report.as_json()) if as_json else show.report(report)
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+@guarded
+def verify(
+    cube: CubeUrl,
+    *,
+    repair: Annotated[bool, typer.Option("--repair", help="Make anew what is damaged.")] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Accept shards that were copied or restored, where their bytes are right.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read every shard and hold it against its record. Exit 0 all right, 1 damaged."""
+    if adopt:
+        count = adopt_cube(cube)
+        print_json({"adopted": count}) if as_json else CONSOLE.print(f"{count} parts have new marks")
+        return
+    found = verify_cube(cube)
+    if found.ok or not repair:
+        print_json(found.as_json()) if as_json else show.verification(found)
+        raise typer.Exit(0 if found.ok else 1)
+    report = run_plan(discard(cube, found))
+    print_json({"found": found.as_json(), "repaired": report.as_json()}) if as_json else show.report(report)
     raise typer.Exit(report.exit_code)
 
 
@@ -182,7 +241,9 @@ def info(cube: CubeUrl, *, as_json: AsJson = False) -> None:
 @app.command()
 @guarded
 def check(
-    what: Annotated[str, typer.Argument(metavar="PIPELINE|PACKAGE", help="A pipeline, an instrument, or its package.")],
+    what: Annotated[
+        str, typer.Argument(metavar="PIPELINE|PACKAGE|CUBE", help="A pipeline, an instrument or its package, a cube.")
+    ],
     *,
     raw: Raw = None,
     references: References = None,
@@ -265,6 +326,20 @@ def quicklook(
 def schema(*, as_json: AsJson = True) -> None:  # noqa: ARG001 - every command has --json; this one prints nothing else
     """Print the JSON Schema of a pipeline, for completion and checks in an editor."""
     print_json(json_schema())
+
+
+def _asked(made: Plan, consent: Consent) -> Consent:
+    """Ask on a terminal whether good data may be replaced; elsewhere the options have to say so."""
+    try:
+        refuse_unasked(made, consent)
+    except ReplaceError as error:
+        if not sys.stdin.isatty():
+            raise
+        CONSOLE_ERRORS.print(str(error), highlight=False, markup=False)
+        if not typer.confirm("Go on all the same?", err=True):
+            raise
+        return Consent(replace=True, forget_missing=True, redo_environment=consent.redo_environment)
+    return consent
 
 
 def _pipeline(path: Path, raw: list[str] | None, output: str | None, references: list[str] | None) -> Pipeline:

@@ -13,8 +13,10 @@ from rich.table import Table
 from ilrs_science.catalog import Inventory
 from ilrs_science.cli.terminal import CONSOLE
 from ilrs_science.engine.plan import Plan
-from ilrs_science.engine.run import Report
+from ilrs_science.engine.diff import VERDICTS
+from ilrs_science.engine.report import Report
 from ilrs_science.engine.status import Status
+from ilrs_science.engine.verify import Verification
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
@@ -112,7 +114,16 @@ def plan(made: Plan) -> None:
         _row(table, f"step {step.name}", ", ".join(f"{k}={v}" for k, v in step.parameters.items()))
     for one in made.references():
         _row(table, f"reference {one.kind}", f"{one.site}: {Path(one.url).name}, {isot(one.start)} to {isot(one.stop)}")
+    for verdict, count in made.diff.counts().items():
+        _row(table, f"parts {verdict}", f"{count}: {VERDICTS[verdict]}")
     CONSOLE.print(table)
+    for warning in made.warnings:
+        CONSOLE.print(f"[yellow]warning[/] {escape(str(warning))}", highlight=False)
+    for url in made.diff.gone:
+        text = "is not there any more; its samples stay in the cube, unless --forget-missing drops them"
+        CONSOLE.print(f"[yellow]gone[/] {escape(url)} {text}", highlight=False)
+    for name in made.diff.unreadable:
+        CONSOLE.print(f"[yellow]unreadable[/] {name}: what it told of is done again", highlight=False)
     for granule in made.duplicates:
         CONSOLE.print(f"[yellow]duplicate[/] {escape(granule.url)}: has the content of another file", highlight=False)
     if made.outside:
@@ -131,7 +142,8 @@ def report(done: Report) -> None:
     counts = done.counts
     CONSOLE.print(
         f"samples: read {counts.read:,} = placed {counts.placed:,} + rejected {counts.rejected:,} "
-        f"+ duplicate {counts.duplicate:,}; slots: {done.flagged:,} flagged, {done.missing:,} missing",
+        f"+ duplicate {counts.duplicate:,} + conflict {counts.conflict:,}; "
+        f"slots: {done.flagged:,} flagged, {done.missing:,} missing",
         highlight=False,
     )
     for reason, number in done.reasons.items():
@@ -139,6 +151,14 @@ def report(done: Report) -> None:
         CONSOLE.print(f"[yellow]{number:,} samples rejected:[/] {escape(reason)}{hint}", highlight=False)
     for url, reason in done.rejected.items():
         CONSOLE.print(f"[yellow]rejected[/] {escape(url)}: {escape(reason)}", highlight=False)
+    for url in done.gone:
+        CONSOLE.print(f"[yellow]gone[/] {escape(url)}: the cube keeps its samples", highlight=False)
+    if done.environments > 1:
+        CONSOLE.print(
+            f"parts were made with {done.environments} versions of Python or of the libraries; "
+            "`--redo environment` makes them alike",
+            highlight=False,
+        )
     if done.failed:
         CONSOLE.print(
             f"[bold red]{len(done.failed)} of {done.parts} parts failed[/]; the same command tries them again:"
@@ -157,14 +177,34 @@ def status(found: Status) -> None:
     counts = found.counts
     CONSOLE.print(
         f"samples: read {counts.read:,} = placed {counts.placed:,} + rejected {counts.rejected:,} "
-        f"+ duplicate {counts.duplicate:,}; "
+        f"+ duplicate {counts.duplicate:,} + conflict {counts.conflict:,}; "
         f"{found.seconds:.1f} s in workers, peak {found.peak_memory / 2**20:,.0f} MiB",
         highlight=False,
     )
+    if found.holder:
+        CONSOLE.print(f"written now by {escape(found.holder)}", highlight=False)
+    for name in found.unreadable:
+        CONSOLE.print(f"[yellow]unreadable[/] {name}: what it told of is done again", highlight=False)
     for number, reason in sorted(found.failed.items()):
         CONSOLE.print(f"[red]part {number} failed:[/] {escape(reason)}", highlight=False)
     for url, reason in found.rejected.items():
         CONSOLE.print(f"[yellow]rejected[/] {escape(url)}: {escape(reason)}", highlight=False)
+
+
+def verification(found: Verification) -> None:
+    """Print what reading all shards has shown."""
+    state = "[green]all right[/]" if found.ok else "[red]damaged[/]"
+    CONSOLE.print(
+        f"{escape(found.output)}: {found.shards} shards of {found.parts} parts read: {state}", highlight=False
+    )
+    for part, keys in sorted(found.damaged.items()):
+        CONSOLE.print(f"[red]part {part}:[/] {escape(', '.join(keys))}", highlight=False)
+    for key in found.strangers:
+        CONSOLE.print(f"[yellow]no record speaks of[/] {escape(key)}", highlight=False)
+    for name in found.unreadable:
+        CONSOLE.print(f"[yellow]unreadable[/] {name}", highlight=False)
+    if not found.ok:
+        CONSOLE.print("`ilrs verify --repair` makes these parts anew", highlight=False)
 
 
 def cube_as_json(cube: xr.Dataset, attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,8 +215,8 @@ def cube_as_json(cube: xr.Dataset, attributes: Mapping[str, Any]) -> dict[str, A
         "samples": attributes.get("samples"),
         "sizes": dict(cube.sizes),
         "sites": sorted({str(one) for one in cube["site"].values.ravel()}),
-        "start_utc": str(cube.ilrs.utc.values[0]) if cube.sizes["time"] else None,
-        "stop_utc": str(cube.ilrs.utc.values[-1]) if cube.sizes["time"] else None,
+        "start_utc": str(cube["time"].values[0]) if cube.sizes["time"] else None,
+        "stop_utc": str(cube["time"].values[-1]) if cube.sizes["time"] else None,
         "variables": {
             str(n): {
                 "dims": list(v.dims),

@@ -15,16 +15,18 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from ilrs_science.errors import IlrsError, PlanError
-from ilrs_science.model.part import Record
+from ilrs_science.errors import CubeBusyError, IlrsError, OutageError, PlanError
+from ilrs_science.model.record import Record
 
 # A pipe has no width: there, lines stay whole.
 CONSOLE = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
-_ERRORS = Console(stderr=True, soft_wrap=True)
+CONSOLE_ERRORS = Console(stderr=True, soft_wrap=True)
 
 USAGE = 2
 FAILED = 1
 INTERRUPTED = 130
+TRY_AGAIN = 75
+"""As EX_TEMPFAIL of sysexits.h: the same command may succeed later, unchanged."""
 
 
 def print_json(value: Any) -> None:
@@ -42,7 +44,7 @@ def _finite(value: Any) -> Any:
 
 
 def guarded[**P](command: Callable[P, None]) -> Callable[P, None]:
-    """Turn a user's mistake into a few lines and an exit code: 2 for a pipeline with faults, 1 for what failed."""
+    """Turn a user's mistake into a few lines and an exit code: 2 for a pipeline with faults, 75 for what may pass, 1 for what failed."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -51,13 +53,19 @@ def guarded[**P](command: Callable[P, None]) -> Callable[P, None]:
         except (IlrsError, OSError) as error:
             faults = [asdict(fault) for fault in error.faults] if isinstance(error, PlanError) else []
             _say(kwargs, f"[bold red]error:[/] {escape(str(error))}", {"error": str(error), "faults": faults})
-            raise typer.Exit(USAGE if isinstance(error, PlanError | UsageError) else FAILED) from None
+            raise typer.Exit(_exit_code(error)) from None
         except KeyboardInterrupt:
             text = "interrupted; what is done is kept, the same command goes on from there"
             _say(kwargs, text, {"error": text, "faults": []})
             raise typer.Exit(INTERRUPTED) from None
 
     return run
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, OutageError | CubeBusyError):
+        return TRY_AGAIN
+    return USAGE if isinstance(error, PlanError | UsageError) else FAILED
 
 
 class UsageError(IlrsError):
@@ -67,7 +75,7 @@ class UsageError(IlrsError):
 def _say(options: Mapping[str, Any], text: str, value: Mapping[str, Any]) -> None:
     if options.get("as_json"):
         print_json(value)
-    _ERRORS.print(text, highlight=False)
+    CONSOLE_ERRORS.print(text, highlight=False)
 
 
 class Progress:
@@ -82,7 +90,7 @@ class Progress:
             rich.progress.TimeElapsedColumn(),
             rich.progress.TextColumn("left"),
             rich.progress.TimeRemainingColumn(),
-            console=_ERRORS,
+            console=CONSOLE_ERRORS,
             disable=quiet,
         )
         self._task = self._bar.add_task(doing, total=None, unit=unit, rate="", visible=False)

@@ -172,8 +172,7 @@ def plan(
     warnings = [*map(absent_reference_words, absent), *site_warnings(pipeline, made.granules)]
     faults += [*reference_faults, *unknown_site_faults(pipeline, inventory.granules)]
     faults += raw_in_output_faults(pipeline.output, (granule.url for granule in inventory.granules))
-    if strict:
-        faults += warnings
+    faults += [*_memory_faults(made), *(warnings if strict else [])]
     if faults:
         raise PlanError(faults)
     made = replace(
@@ -183,10 +182,6 @@ def plan(
         lost=_lost(made.axis, checked.existing, pipeline.output),
         warnings=tuple(warnings),
     )
-    if made.pipeline.memory_limit and made.memory > made.pipeline.memory_limit:
-        allowed = "use a smaller layout.shard, smaller raw files, or a higher memory_limit"
-        text = f"a part may need {made.memory} bytes of {made.pipeline.memory_limit}"
-        raise PlanError([Fault("memory_limit", text, allowed)])
     return made
 
 
@@ -204,7 +199,9 @@ def _inventory(
     """
     try:
         inventory = catalog.inventory(pipeline.raw, instruments=[instrument.name], progress=progress)
-    except (FormatError, OSError, ValueError) as error:
+    except OSError as error:
+        raise OutageError(f"raw files cannot be listed: {error}") from error
+    except (FormatError, ValueError) as error:
         raise PlanError([Fault("raw", str(error), "expected raw files, or what `ilrs inventory -o` wrote")]) from error
     outages = [one for one in inventory.rejected if one.outage]
     if outages:
@@ -213,6 +210,14 @@ def _inventory(
             f"{len(outages)} raw files cannot be read; mend this, then the same command goes on:\n{reasons}"
         )
     return inventory
+
+
+def _memory_faults(made: Plan) -> list[Fault]:
+    limit = made.pipeline.memory_limit
+    if limit is None or made.memory <= limit:
+        return []
+    allowed = "use a smaller layout.shard, smaller raw files, or a higher memory_limit"
+    return [Fault("memory_limit", f"a part may need {made.memory} bytes of {limit}", allowed)]
 
 
 def _cut(  # noqa: PLR0913, PLR0917 - what a plan is made of

@@ -6,24 +6,26 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ilrs_science import registry
+from ilrs_science.code import code_of
+from ilrs_science.engine.plan import Plan
 from ilrs_science.errors import Fault, PlanError, PluginError
 
 if TYPE_CHECKING:
     from distributed import Client
 
 
-def describe_plugins(instrument: str, steps: Sequence[str]) -> dict[str, str]:
-    """Return what this process has of an instrument and its steps: version and code digest, or a problem."""
+def describe_plugins(instrument: str, steps: Sequence[str], formats: Sequence[str]) -> dict[str, str]:
+    """Return what this process has of an instrument and its steps: version and digests of code, or a problem."""
     try:
         found = registry.instrument(instrument)
-        functions = [registry.step(name, found) for name in steps]
+        code = code_of(found, [registry.step(name, found) for name in steps], formats)
     except PluginError as error:
         return {"problem": str(error)}
     distribution, version = registry.distribution_of("instruments", instrument)
-    return {"plugin": f"{distribution} {version}", "code": registry.code_digest([found.read, *functions])}
+    return {"plugin": f"{distribution} {version}", "code": f"{code.ours[:12]} and {code.plugin[:12]}"}
 
 
-def check_workers(client: Client, instrument: str, steps: Sequence[str]) -> None:
+def check_workers(client: Client, made: Plan) -> None:
     """Compare every worker with this process.
 
     Raises
@@ -31,19 +33,19 @@ def check_workers(client: Client, instrument: str, steps: Sequence[str]) -> None
     PlanError
         A worker lacks the plugin, or has other code; each such worker is named.
     """
-    here = describe_plugins(instrument, steps)
+    asked = (made.instrument.name, [step.name for step in made.steps], sorted(name for name in made.task.code if name))
+    here = describe_plugins(*asked)
     client.wait_for_workers(1, timeout=60)
-    answers: dict[str, Any] = client.run(describe_plugins, instrument, list(steps), on_error="return")
+    answers: dict[str, Any] = client.run(describe_plugins, *asked, on_error="return")
     faults = []
     for worker, answer in answers.items():
+        where, plugin = f"worker {worker}", here.get("plugin", made.instrument.name)
         if isinstance(answer, BaseException):
-            faults.append(Fault(f"worker {worker}", f"{type(answer).__name__}: {answer}", "install ilrs-science there"))
+            faults.append(Fault(where, f"{type(answer).__name__}: {answer}", "install ilrs-science there"))
         elif "problem" in answer:
-            faults.append(
-                Fault(f"worker {worker}", answer["problem"], f"install {here.get('plugin', instrument)} there")
-            )
+            faults.append(Fault(where, answer["problem"], f"install {plugin} there"))
         elif answer != here:
-            allowed = f"expected the code of {here.get('plugin')} with digest {here.get('code', '')[:12]}"
-            faults.append(Fault(f"worker {worker}", f"has {answer['plugin']}, digest {answer['code'][:12]}", allowed))
+            found = f"has {answer['plugin']}, digests {answer['code']}"
+            faults.append(Fault(where, found, f"expected the code of {plugin} with digests {here.get('code', '')}"))
     if faults:
         raise PlanError(faults)

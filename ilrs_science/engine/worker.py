@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ilrs_science import registry
+from ilrs_science import references, registry
 from ilrs_science.catalog import rejected_counts, sample_times, with_times
 from ilrs_science.code import code_of, environment
 from ilrs_science.engine.account import Tally, is_home, is_mine
@@ -162,25 +162,35 @@ class _Chain:
     def _whole(self, ds: xr.Dataset, number: int) -> Samples:
         """Run the steps that see whole granules, and cut what they give to the part with its margins."""
         part, raw = self.part, sample_times(ds)
-        units = frozenset(str(one.attrs["units"]) for one in ds.variables.values() if "units" in one.attrs)
         ready = with_quality(ds, self.instrument.product)
         made, order = run_steps(ready, part.steps, self.instrument, self.site, part, "granule")
         times = raw[order]
         near = (times >= part.axis.start - part.margin) & (times < part.axis.stop + part.margin)
         read = ds if np.array_equal(order, np.arange(len(order))) else ds.isel(time=order)
-        whole = Samples(made, read, np.full(len(times), number), times, units)
+        whole = Samples(made, read, np.full(len(times), number), times, _units(ds))
         return whole if near.all() else whole.pick(near)
 
     def _calibrated(self, found: Sequence[Samples], tallies: Sequence[Tally] = ()) -> Samples:
         samples, losses = settled(found, self.part.task.conflicts)
         made, order = run_steps(samples.ds, self.part.steps, self.instrument, self.site, self.part, "block")
-        check_samples(self.instrument, made, samples.units)
+        check_samples(self.instrument, made, samples.units | self._units_of_references())
         for tally, loss in ((tallies[loss.source], loss) for loss in losses if tallies):
             count = int(is_mine(self.part, self.site.name, loss.times).sum())
             tally.read += count
             tally.duplicate += count if loss.kind == "duplicate" else 0
             tally.conflict += count if loss.kind == "conflict" else 0
         return Samples(made, xr.Dataset(), samples.source[order], samples.raw[order], samples.units)
+
+    def _units_of_references(self) -> frozenset[str]:
+        used = (
+            several for call in self.part.steps for by_site in call.references.values() for several in by_site.values()
+        )
+        payloads = (references.load(one).payload for several in used for one in several)
+        return frozenset().union(*(_units(payload) for payload in payloads if payload is not None))
+
+
+def _units(ds: xr.Dataset) -> frozenset[str]:
+    return frozenset(str(one.attrs["units"]) for one in ds.variables.values() if "units" in one.attrs)
 
 
 def _read(instrument: Instrument, granule: Granule) -> xr.Dataset:

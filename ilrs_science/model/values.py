@@ -22,7 +22,8 @@ def value_faults(product: Product, samples: xr.Dataset, carried: Collection[str]
     samples
         What the steps delivered and `Product.check` found right.
     carried
-        Units of what `read` gave: xarray carries them through arithmetic, right or wrong, so that they say nothing.
+        Units of what `read` and references gave: xarray carries them through arithmetic, right or wrong, so that they
+        say nothing.
     """
     faults = _flag_faults(product, samples["quality"].values)
     for variable in product.declared:

@@ -19,6 +19,8 @@ from ilrs_science.store.encoding import TIME_UNITS, Cut, time_unit
 
 _INDEX_CHUNK = 2**20
 """Times of a chunk of the index, which is always read whole."""
+_SITES = 64
+"""Sites whose places are stored in one object."""
 _TIMES = BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle")
 
 
@@ -126,8 +128,10 @@ def _places(axis: Axis, sites: Sequence[Site], cut: Cut) -> list[Coordinate]:
     regular = isinstance(axis, RegularAxis)
     dims = ("site",) if regular else ("time",)
     count = len(sites) if regular else axis.count
-    inner = (max(1, min(cut.chunk, _INDEX_CHUNK)),)
-    chunks, shards = ((max(1, count),), None) if regular else (inner, (max(1, _INDEX_CHUNK // inner[0]) * inner[0],))
+    # Chunked like the data along both dimensions, in one object.
+    inner = (1,) if regular else (max(1, min(cut.chunk, _INDEX_CHUNK)),)
+    most = _SITES if regular else _INDEX_CHUNK
+    chunks, shards = inner, (max(1, most // inner[0]) * inner[0],)
     frames = ", ".join(sorted({site.frame for site in sites}))
     made = [Coordinate("site", dims, (count,), "str", {"long_name": "place that observes"}, chunks, shards)]
     for name, attributes in (

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from ilrs_science.catalog.table import granule_from_row, granule_row
 from ilrs_science.errors import CubeError
 from ilrs_science.model.axis import ExposureAxis, RegularAxis
 from ilrs_science.model.granule import Granule
@@ -41,7 +40,7 @@ class Tables:
 
     def save(self, place: Target) -> str:
         """Write the tables beside the cube, if they are not there, and return their digest."""
-        granules = _parquet({"granule": [json.dumps(granule_row(one)) for one in self.granules]})
+        granules = _parquet({"granule": [json.dumps(one.as_json()) for one in self.granules]})
         axis = self.instants
         instants = b"" if axis is None else _parquet({"instant": list(axis.instants), "site": list(axis.sites)})
         shared = {
@@ -158,7 +157,7 @@ class _Stored:
 
     def _decoded(self, group: int) -> list[Granule]:
         rows = self._granules.read_row_group(group)["granule"].to_pylist()
-        return [granule_from_row(json.loads(row)) for row in rows]
+        return [Granule.from_json(json.loads(row)) for row in rows]
 
 
 @lru_cache(maxsize=4)

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Dis
 from ilrs_science.catalog import SiteEntry
 from ilrs_science.errors import Fault, IlrsError, PlanError
 from ilrs_science.model.duration import Duration
-from ilrs_science.yaml_text import UtcTime, checked, load_yaml, shown, within
+from ilrs_science.yaml_text import UtcTime, checked, key_of, load_yaml, shown, validated, within
 
 MOST_SLOTS = 2**25
 """Slots along time that a cube holds at most: a year of seconds; plain xarray keeps 35 bytes for each."""
@@ -186,10 +186,11 @@ def read_pipeline(source: str | Path | Pipeline | dict[str, Any], overrides: Map
     given = {key: value for key, value in overrides.items() if value is not None}
     content, where, folder = _content(source)
     made, faults = checked(Pipeline, content | given)
-    broken = frozenset(re.split(r"[.\[]", fault.path, maxsplit=1)[0] for fault in faults)
-    made = made or Pipeline.model_validate(
+    broken = frozenset(key_of(fault.path) for fault in faults)
+    made = made or validated(
+        Pipeline,
         {"name": "unnamed", "instrument": "unknown", "raw": "unknown", "output": "unknown"}
-        | {key: value for key, value in (content | given).items() if key in Pipeline.model_fields.keys() - broken}
+        | {key: value for key, value in (content | given).items() if key in Pipeline.model_fields.keys() - broken},
     )
     overridden = _with_absolute_paths(made, Path.cwd())
     update = {key: getattr(overridden, key) for key in given.keys() & Pipeline.model_fields.keys()}

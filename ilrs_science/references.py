@@ -150,7 +150,7 @@ def usable_at(
 def explain(resolution: Resolution) -> str:
     """Return every candidate and why it was taken or not, for people."""
     if not resolution.candidates:
-        return "there is no candidate"
+        return "there is no candidate in the catalogue or in references.folders"
     return "candidates: " + "; ".join(f"{Path(one.url).name} ({reason})" for one, reason in resolution.candidates)
 
 

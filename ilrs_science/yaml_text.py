@@ -119,9 +119,19 @@ def within(where: str, faults: Iterable[Fault]) -> list[Fault]:
     return [Fault(prefix + one.path, one.found, one.allowed) for one in faults]
 
 
+def key_of(path: str) -> str:
+    """Return the outermost key of the path of a fault."""
+    return re.split(r"[.\[]", path, maxsplit=1)[0]
+
+
 def shown(value: object) -> str:
     """Return what was found as people read it, however long, deep or large it is."""
     return f"found {repr(_plain(value, '', 0)[0])[:80]}"
+
+
+def plain_faults(content: Any, path: str) -> list[Fault]:
+    """Return a fault for every value in content at a path that no key takes: endless, huge, deep, unprintable."""
+    return _plain(content, path, 0)[1]
 
 
 def _plain(value: Any, path: str, depth: int) -> tuple[Any, list[Fault]]:
@@ -186,7 +196,7 @@ def _path(loc: Sequence[int | str], content: Any, *, missing: bool) -> str:
 
 def _step(key: Any, *, begins: bool) -> str:
     if not isinstance(key, str):
-        return f"[{repr(key)[:80]}]"
+        return f"[{repr(_plain(key, '', 0)[0])[:80]}]"
     word = key if _text_fault(key) is None else repr(key[:80])
     return word if begins else f".{word}"
 

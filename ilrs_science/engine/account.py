@@ -105,7 +105,9 @@ def check_counts(
         if rest > 0:
             outside[granule.url] = outside.get(granule.url, 0) + rest
     if stray := sorted(key for key, count in read.items() if count):
-        raise CountError(f"the records speak of samples of files that the plan does not have: {stray}; please report this")
+        raise CountError(
+            f"the records speak of samples of files that the plan does not have: {stray}; please report this"
+        )
     return outside
 
 

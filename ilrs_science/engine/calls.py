@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from ilrs_science import registry
 from ilrs_science.errors import Fault, PluginError
@@ -16,31 +18,37 @@ from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import StepCall
 from ilrs_science.model.step import StepFunction, StepParameter, declared_margin, declared_scope, step_parameters
 from ilrs_science.pipeline import Pipeline
+from ilrs_science.yaml_text import plain_faults, shown
+
+_FURTHEST = Duration("366 d")
 
 
-def bind_steps(pipeline: Pipeline, instrument: Instrument, faults: list[Fault]) -> list[StepCall]:
-    """Return the steps of the pipeline, or of the instrument, as calls; faults grow by what is wrong."""
+def bind_steps(pipeline: Pipeline, instrument: Instrument) -> tuple[list[StepCall], list[Fault]]:
+    """Return the steps of the pipeline, or of the instrument, as calls, and everything that is wrong with them."""
     chosen = pipeline.chosen_steps
     wanted = chosen if chosen is not None else [(function.__name__, {}) for function in instrument.steps]
-    calls = []
+    calls: list[StepCall] = []
+    faults: list[Fault] = []
     blocks_began = False
     for number, (name, given) in enumerate(wanted):
         where = f"steps[{number}].{name}"
         try:
             function = registry.step(name, instrument)
         except PluginError as error:
-            faults.append(Fault(f"steps[{number}]", f"found {name!r}", str(error)))
+            faults.append(Fault(f"steps[{number}]", shown(name), str(error)))
             continue
         if declared_scope(function) == "granule" and blocks_began:
             faults.append(Fault(where, "needs whole granules", "such steps come before all others"))
         blocks_began |= declared_scope(function) != "granule"
+        call, wrong = bind_step(function, given, where)
         # An entry point may name a function otherwise than it names itself; the registry knows the entry point.
-        calls.append(replace(bind_step(function, given, where, faults), name=name))
-    return calls
+        calls.append(replace(call, name=name))
+        faults += wrong
+    return calls, [*faults, *_reach_faults(calls)]
 
 
-def bind_step(function: StepFunction, given: Mapping[str, Any], where: str, faults: list[Fault]) -> StepCall:
-    """Check the parameters of a step against its signature and return the call, defaults filled in.
+def bind_step(function: StepFunction, given: Mapping[str, Any], where: str) -> tuple[StepCall, list[Fault]]:
+    """Check the parameters of a step against its signature.
 
     Parameters
     ----------
@@ -50,19 +58,19 @@ def bind_step(function: StepFunction, given: Mapping[str, Any], where: str, faul
         Its parameters, as YAML has them.
     where
         Path of the step in the pipeline, for faults.
-    faults
-        Grows by what is wrong.
+
+    Returns
+    -------
+    The call, defaults filled in, and everything that is wrong with it.
     """
     name = function.__name__
     try:
         parameters = step_parameters(function)
-        adapters = {key: _adapter(name, one) for key, one in parameters.items() if one.role == "value"}
+        own = {key: one for key, one in parameters.items() if one.role == "value"}
+        adapters = {key: _adapter(name, one) for key, one in own.items()}
     except PluginError as error:
-        faults.append(Fault(where, str(error), "mend the plugin"))
-        return StepCall(name)
-    own = {key: one for key, one in parameters.items() if one.role == "value"}
-    allowed = f"it has {', '.join(own) or 'none'}"
-    faults += [Fault(where, f"{name} has no parameter {key!r}", allowed) for key in given if key not in own]
+        return StepCall(name), [Fault(where, str(error), "mend the plugin")]
+    faults = [_unknown(name, key, list(own), where) for key in given if key not in own]
     values: dict[str, Any] = {}
     stored: dict[str, Any] = {}
     for key, parameter in own.items():
@@ -70,19 +78,19 @@ def bind_step(function: StepFunction, given: Mapping[str, Any], where: str, faul
             faults.append(Fault(f"{where}.{key}", "is missing", f"{name} needs it"))
             continue
         found = given.get(key, parameter.default)
-        try:
-            values[key] = adapters[key].validate_python(found)
-            stored[key] = adapters[key].dump_python(values[key], mode="json")
-        except ValidationError as error:
-            faults += [
-                Fault(f"{where}.{key}", f"found {found!r}", str(one["msg"])) for one in error.errors(include_url=False)
-            ]
-    return StepCall(
-        name,
-        stored,
-        _margin(function, values, where, faults),
-        {key: {} for key, one in parameters.items() if one.role == "reference"},
-    )
+        value, written, wrong = _fitted(adapters[key], found, f"{where}.{key}", default=key not in given)
+        faults += wrong
+        if not wrong:
+            values[key], stored[key] = value, written
+    margin, wrong = _margin(function, values, where)
+    references: dict[str, Any] = {key: {} for key, one in parameters.items() if one.role == "reference"}
+    return StepCall(name, stored, margin, references), [*faults, *wrong]
+
+
+def _unknown(name: str, key: str, own: Sequence[str], where: str) -> Fault:
+    near = get_close_matches(key, own, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return Fault(f"{where}.{key}", f"{name} has no parameter {key!r}", f"{hint}it has {', '.join(own) or 'none'}")
 
 
 def call_parameters(function: StepFunction, call: StepCall) -> dict[str, Any]:
@@ -100,20 +108,53 @@ def _adapter(name: str, parameter: StepParameter) -> TypeAdapter[Any]:
         raise PluginError(f"step {name}: YAML cannot give {parameter.name}: {parameter.annotation!r}") from error
 
 
-def _margin(function: StepFunction, values: Mapping[str, Any], where: str, faults: list[Fault]) -> int:
+def _fitted(adapter: TypeAdapter[Any], found: Any, where: str, *, default: bool) -> tuple[Any, Any, list[Fault]]:
+    """Return a parameter as the function wants it, the same as JSON, and what is wrong with it."""
+    if not default and (faults := plain_faults(found, where)):
+        return None, None, faults
+    try:
+        value = adapter.validate_python(found)
+        written = adapter.dump_python(value, mode="json")
+    except ValidationError as error:
+        return None, None, [Fault(where, shown(found), str(one["msg"])) for one in error.errors(include_url=False)]
+    except (PydanticSerializationError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # A validator of the plugin's own; pydantic turns only some of what it raises into errors.
+        return None, None, [Fault(where, shown(found), f"it cannot be used ({type(error).__name__}: {error})")]
+    if not default and _is_of_another_kind(found, value):
+        return None, None, [Fault(where, shown(found), f"expected a {type(value).__name__}, written as one")]
+    return value, written, []
+
+
+def _is_of_another_kind(found: Any, value: Any) -> bool:
+    """Tell whether pydantic read text as a number, or yes as 1: nobody who writes that means it."""
+    if isinstance(found, list | tuple) and isinstance(value, list | tuple):
+        return any(_is_of_another_kind(one, other) for one, other in zip(found, value, strict=False))
+    if isinstance(value, bool) or isinstance(found, bool):
+        return isinstance(value, bool) != isinstance(found, bool)
+    return isinstance(value, int | float) and not isinstance(value, Duration) and isinstance(found, str)
+
+
+def _margin(function: StepFunction, values: Mapping[str, Any], where: str) -> tuple[int, list[Fault]]:
     declared = declared_margin(function)
     if declared is None:
-        return 0
+        return 0, []
     if declared in inspect.signature(function).parameters:
         value = values.get(declared)
         if value is None or isinstance(value, Duration):
-            return int(value or 0)
-        faults.append(
-            Fault(where, f"margin {declared!r} of {function.__name__} is no Duration", "annotate it as Duration")
-        )
-        return 0
+            return int(value or 0), []
+        found = f"margin {declared!r} of {function.__name__} is no Duration"
+        return 0, [Fault(where, found, "annotate it as Duration")]
     try:
-        return Duration(declared)
+        return Duration(declared), []
     except ValueError as error:
-        faults.append(Fault(where, f"margin of {function.__name__}", str(error)))
-        return 0
+        return 0, [Fault(where, f"margin of {function.__name__}", str(error))]
+
+
+def _reach_faults(calls: Sequence[StepCall]) -> list[Fault]:
+    """Return what is wrong with how far the chain looks, to either side of every part."""
+    reach = sum(call.margin for call in calls)
+    if reach <= _FURTHEST:
+        return []
+    number = max(range(len(calls)), key=lambda one: calls[one].margin)
+    found = f"the chain looks {Duration(calls[number].margin)} and more to either side of a sample"
+    return [Fault(f"steps[{number}].{calls[number].name}", found, f"at most {_FURTHEST} in all")]

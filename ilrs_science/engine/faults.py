@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+import numpy as np
+
 from ilrs_science import catalog
-from ilrs_science.errors import Fault
+from ilrs_science.catalog.files import site_in_path
+from ilrs_science.errors import Fault, IlrsError
 from ilrs_science.geometry.time import isot
+from ilrs_science.model.axis import RegularAxis
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.product import Place
-from ilrs_science.pipeline import Pipeline
-from ilrs_science.store.encoding import cut
+from ilrs_science.model.site import Site
+from ilrs_science.pipeline import MOST_PARTS, MOST_SLOTS, Pipeline
+from ilrs_science.store.encoding import Cut, array_layout, cut
+
+_BLOSC = 2**31 - 64
+"""Bytes that the compressor takes at once."""
 
 
 def time_faults(pipeline: Pipeline, instrument: Instrument) -> list[Fault]:
@@ -39,11 +49,26 @@ def time_faults(pipeline: Pipeline, instrument: Instrument) -> list[Fault]:
 
 
 def site_faults(pipeline: Pipeline) -> list[Fault]:
-    """Return the sites that are given twice."""
+    """Return the sites that are given twice, and those that are described as no site can be."""
     names = site_names(pipeline)
+    faults = []
+    for number, one in enumerate(pipeline.sites):
+        if names[number] in names[:number]:
+            faults.append(Fault(f"sites[{number}]", f"{names[number]!r} is given twice", "a cube has each site once"))
+        try:
+            Site(one) if isinstance(one, str) else Site(**one.model_dump())
+        except IlrsError as error:
+            faults.append(Fault(f"sites[{number}]", f"found {names[number]!r}", str(error)))
+    return faults
+
+
+def site_warnings(pipeline: Pipeline, granules: Iterable[Granule]) -> list[Fault]:
+    """Return the sites of a pipeline without a granule in its time: not wrong, but hardly what was meant."""
+    there = {granule.site for granule in granules}
     return [
-        Fault("sites", f"{name!r} is given twice", "a cube has each site once")
-        for name in sorted({n for n in names if names.count(n) > 1})
+        Fault(f"sites[{number}]", f"{name!r} has no raw file in this time", "it stays empty, all of it missing")
+        for number, name in enumerate(site_names(pipeline))
+        if name not in there
     ]
 
 
@@ -64,11 +89,64 @@ def unknown_site_faults(pipeline: Pipeline, granules: Sequence[Granule]) -> list
 
 def layout_faults(pipeline: Pipeline, instrument: Instrument, place: Place) -> list[Fault]:
     """Return what is wrong with chunks and shards."""
+    product = instrument.product
     try:
-        cut(instrument.product, place, pipeline.layout.chunk, pipeline.layout.shard)
+        made = cut(product, place, pipeline.layout.chunk, pipeline.layout.shard)
     except ValueError as error:
         return [Fault("layout", f"found {pipeline.layout.shard}", str(error))]
+    axis = RegularAxis(0, 1, 1)
+    largest = max(
+        math.prod(array_layout(product, v, made, axis)["chunks"]) * np.dtype(v.stored_dtype).itemsize
+        for v in product.stored(place)
+    )
+    if largest > _BLOSC:
+        found = f"{made.chunk} samples are {largest} bytes of one variable"
+        return [Fault("layout.chunk", found, f"a chunk is compressed as one, at most {_BLOSC} bytes")]
     return []
+
+
+def size_faults(pipeline: Pipeline, slots: int, rows: int, layout: Cut) -> list[Fault]:
+    """Return whether a cube is larger than a plan can be, by arithmetic: before any list of slots or parts is made.
+
+    Parameters
+    ----------
+    slots
+        Samples along time.
+    rows
+        Sites that are parts of their own: 1 in an exposure cube.
+    layout
+        Chunk and shard.
+    """
+    parts = rows * -(-slots // (layout.shard * pipeline.layout.part))
+    if slots > MOST_SLOTS:
+        key, allowed = ("time.step", "a longer step or a") if pipeline.time and pipeline.time.step else ("time", "a")
+        found = f"makes {slots} slots in {parts} parts"
+        return [Fault(key, found, f"a cube holds at most {MOST_SLOTS} slots; give {allowed} shorter time")]
+    if parts > MOST_PARTS:
+        found = f"makes {parts} parts"
+        return [Fault("layout", found, f"a plan has at most {MOST_PARTS}; give a larger shard, or more shards a part")]
+    return []
+
+
+def regular_size_faults(pipeline: Pipeline, instrument: Instrument, place: Place) -> list[Fault]:
+    """Return whether a regular cube is too large, as far as it is declared; nothing where time or layout is wrong."""
+    time = pipeline.time
+    if time is None or not time.step or time_faults(pipeline, instrument) or layout_faults(pipeline, instrument, place):
+        return []
+    slots = (time.stop - time.start) // time.step
+    made = cut(instrument.product, place, pipeline.layout.chunk, pipeline.layout.shard)
+    return size_faults(pipeline, slots, max(1, len(pipeline.sites)), made)
+
+
+def raw_faults(pipeline: Pipeline) -> list[Fault]:
+    """Return the patterns of raw files that are none."""
+    faults = []
+    for number, pattern in enumerate(pipeline.raw):
+        try:
+            site_in_path("", pattern)
+        except re.error as error:
+            faults.append(Fault(f"raw[{number}]", f"found {pattern[:80]!r}", f"not a pattern of files: {error}"))
+    return faults
 
 
 def nothing_to_read(pipeline: Pipeline, inventory: catalog.Inventory, unique: Sequence[Granule]) -> Fault:

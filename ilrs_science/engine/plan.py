@@ -10,19 +10,13 @@ from typing import Any
 
 from ilrs_science import catalog, references, registry
 from ilrs_science.code import code_of
-from ilrs_science.engine.calls import bind_steps
+from ilrs_science.engine.check import check
 from ilrs_science.engine.diff import Diff, compare
-from ilrs_science.engine.faults import layout_faults, nothing_to_read, site_faults, time_faults, unknown_site_faults
+from ilrs_science.engine.faults import nothing_to_read, site_warnings, size_faults, unknown_site_faults
+from ilrs_science.engine.outputs import raw_in_output_faults
 from ilrs_science.engine.parts import find_sites, make_axis, make_parts, overlaps, part_memory, without_duplicates
-from ilrs_science.engine.resolve import (
-    Known,
-    absent_reference_words,
-    described,
-    early_reference_faults,
-    known_references,
-    with_references,
-)
-from ilrs_science.errors import CubeError, Fault, FormatError, OutageError, PlanError, PluginError
+from ilrs_science.engine.resolve import absent_reference_words, described, with_references
+from ilrs_science.errors import Fault, FormatError, OutageError, PlanError
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
 from ilrs_science.model.granule import Granule
@@ -31,7 +25,7 @@ from ilrs_science.model.part import Part, StepCall, Task, digest
 from ilrs_science.model.product import Place
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.site import Site
-from ilrs_science.pipeline import Pipeline, load_pipeline
+from ilrs_science.pipeline import Pipeline
 from ilrs_science.store import cube
 from ilrs_science.store.cube import Declaration, Existing
 from ilrs_science.store.encoding import Cut, cut
@@ -168,45 +162,26 @@ def plan(
     OutageError
         Raw files could not be read for reasons that lie outside of them; nothing is known to be wrong.
     """
-    pipeline = load_pipeline(source, **overrides)
-    references_known, faults = known_references(pipeline)
-    try:
-        instrument = registry.instrument(pipeline.instrument)
-    except PluginError as error:
-        raise PlanError([Fault("instrument", f"found {pipeline.instrument!r}", str(error)), *faults]) from error
-    place: Place = "slot" if instrument.product.exposures else pipeline.place or instrument.product.place
-    known = Known(instrument, references_known, pipeline.references.context)
-    steps = bind_steps(pipeline, instrument, faults)
-    faults += [
-        *time_faults(pipeline, instrument),
-        *site_faults(pipeline),
-        *layout_faults(pipeline, instrument, place),
-    ]
-    found, output_faults = _existing(pipeline)
-    faults += output_faults
-    if faults:
-        # Indexing raw files may take an hour; what can be said without them is said at once.
-        raise PlanError([*faults, *early_reference_faults(pipeline, known, steps)])
+    checked = check(source, overrides)
+    pipeline, instrument = checked.pipeline, checked.instrument
     inventory = _inventory(pipeline, instrument, progress)
-    made, faults = _cut(pipeline, instrument, place, steps, inventory, found)
-    parts, reference_faults, absent = with_references(made.parts, known, made.axis) if made.parts else ([], [], [])
-    warnings = [*map(absent_reference_words, absent)]
+    made, faults = _cut(pipeline, instrument, checked.place, checked.steps, inventory, checked.existing)
+    parts, reference_faults, absent = (
+        with_references(made.parts, checked.known, made.axis) if made.parts else ([], [], [])
+    )
+    warnings = [*map(absent_reference_words, absent), *site_warnings(pipeline, made.granules)]
     faults += [*reference_faults, *unknown_site_faults(pipeline, inventory.granules)]
-    if strict:
-        faults += warnings
+    faults += raw_in_output_faults(pipeline.output, (granule.url for granule in inventory.granules))
+    faults += [*_memory_faults(made), *(warnings if strict else [])]
     if faults:
         raise PlanError(faults)
     made = replace(
         made,
         parts=tuple(parts),
         diff=compare(parts, made.granules, target(pipeline.output)),
-        lost=_lost(made.axis, found, pipeline.output),
+        lost=_lost(made.axis, checked.existing, pipeline.output),
         warnings=tuple(warnings),
     )
-    if made.pipeline.memory_limit and made.memory > made.pipeline.memory_limit:
-        allowed = "use a smaller layout.shard, smaller raw files, or a higher memory_limit"
-        text = f"a part may need {made.memory} bytes of {made.pipeline.memory_limit}"
-        raise PlanError([Fault("memory_limit", text, allowed)])
     return made
 
 
@@ -224,21 +199,25 @@ def _inventory(
     """
     try:
         inventory = catalog.inventory(pipeline.raw, instruments=[instrument.name], progress=progress)
-    except FormatError as error:
+    except OSError as error:
+        raise OutageError(f"raw files cannot be listed: {error}") from error
+    except (FormatError, ValueError) as error:
         raise PlanError([Fault("raw", str(error), "expected raw files, or what `ilrs inventory -o` wrote")]) from error
     outages = [one for one in inventory.rejected if one.outage]
     if outages:
         reasons = "\n".join(f"  {one.url}: {one.reason}" for one in outages[:20])
-        raise OutageError(f"{len(outages)} raw files cannot be read; mend this, then the same command goes on:\n{reasons}")
+        raise OutageError(
+            f"{len(outages)} raw files cannot be read; mend this, then the same command goes on:\n{reasons}"
+        )
     return inventory
 
 
-def _existing(pipeline: Pipeline) -> tuple[Existing | None, list[Fault]]:
-    """Return the cube that lies at the output, or what is wrong there."""
-    try:
-        return cube.existing(target(pipeline.output)), []
-    except CubeError as error:
-        return None, [Fault("output", f"found {pipeline.output!r}", str(error))]
+def _memory_faults(made: Plan) -> list[Fault]:
+    limit = made.pipeline.memory_limit
+    if limit is None or made.memory <= limit:
+        return []
+    allowed = "use a smaller layout.shard, smaller raw files, or a higher memory_limit"
+    return [Fault("memory_limit", f"a part may need {made.memory} bytes of {limit}", allowed)]
 
 
 def _cut(  # noqa: PLR0913, PLR0917 - what a plan is made of
@@ -264,6 +243,8 @@ def _cut(  # noqa: PLR0913, PLR0917 - what a plan is made of
     names = {site.name for site in declared.sites}
     inside = [g.site in names and overlaps(g, axis, margin) for g in unique]
     granules = [g for g, here in zip(unique, inside, strict=True) if here]
+    if faults := size_faults(pipeline, axis.count, len(sites) if isinstance(axis, RegularAxis) else 1, declared.cut):
+        raise PlanError(faults)
     task = _task(pipeline, instrument, place, steps, origin, {g.format for g in granules})
     parts = make_parts(task, declared, pipeline.layout.part, granules)
     made = Plan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,20 +24,22 @@ type Span = tuple[int, int]
 
 
 def known_references(pipeline: Pipeline) -> tuple[list[Reference], list[Fault]]:
-    """Return the references of the catalogue and of the pipeline's folders, and what is wrong with those."""
+    """Return the references of the catalogue and of the pipeline's folders, and what is wrong with those folders."""
     known: list[Reference] = []
     faults: list[Fault] = []
-    folders = [catalog.data_folder("catalogs") / "references", *map(Path, pipeline.references.folders)]
-    for folder in dict.fromkeys(folder.resolve() for folder in folders):
-        if not folder.is_dir():
-            faults.append(Fault("references.folders", f"found {str(folder)!r}", "expected an existing folder"))
-            continue
+    folders = {Path(os.path.realpath(catalog.data_folder("catalogs") / "references")): "references"}
+    for number, one in enumerate(pipeline.references.folders):
+        folders.setdefault(Path(os.path.realpath(one)), f"references.folders[{number}]")
+    for folder, key in folders.items():
         try:
+            if not folder.is_dir():
+                faults.append(Fault(key, f"found {str(folder)!r}", "expected an existing folder"))
+                continue
             known += references.read_folder(folder)
         except PlanError as error:
             faults += error.faults
-        except FormatError as error:
-            faults.append(Fault("references.folders", f"found {str(folder)!r}", str(error)))
+        except (FormatError, OSError) as error:
+            faults.append(Fault(key, f"found {str(folder)!r}", str(error)))
     return known, faults
 
 
@@ -168,7 +171,9 @@ def early_reference_faults(pipeline: Pipeline, known: Known, steps: Sequence[Ste
 
 def absent_reference_words(want: Want) -> Fault:
     """Return what a plan says of an optional reference that does not exist."""
-    return Fault(want.path, "no reference is known", "the step runs without it and its samples are flagged no_reference")
+    return Fault(
+        want.path, "no reference is known", "the step runs without it and its samples are flagged no_reference"
+    )
 
 
 def _near(part: Part, want: Want) -> Span:

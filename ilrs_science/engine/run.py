@@ -135,9 +135,7 @@ class _Run:
         self.made = replace(self.made, diff=compare(self.made.parts, self.made.granules, self.place))
         refuse_unasked(self.made, self.consent)
         wanted, diff = self.made.declared, self.made.diff
-        again = diff.pending(
-            redo_environment=self.consent.redo_environment, forget_missing=self.consent.forget_missing
-        )
+        again = diff.pending(redo_environment=self.consent.redo_environment, forget_missing=self.consent.forget_missing)
         pending = [self.made.parts[number] for number in again]
         found = {key: one for key, one in diff.kept.items() if key not in {(p.row, p.first) for p in pending}}
         if cube.existing(self.place) is not None and pending:

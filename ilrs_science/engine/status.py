@@ -68,7 +68,11 @@ def status(url: str) -> Status:
     place = target(url)
     plan = records.load_plan(place)
     loaded = records.load(place)
-    wanted = {} if plan is None else {(row, first): one for (row, first, _), one in zip(plan.regions, plan.digests, strict=False)}
+    wanted = (
+        {}
+        if plan is None
+        else {(row, first): one for (row, first, _), one in zip(plan.regions, plan.digests, strict=False)}
+    )
     found = [record for region, record in loaded.records.items() if region in wanted]
     done = [record for record in found if record.status == "done"]
     current = [record for record in done if record.digest == wanted[record.region]]

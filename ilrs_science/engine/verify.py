@@ -78,11 +78,15 @@ def adopt(url: str) -> int:
     with leased(place) as lease:
         loaded = records.load(place)
         listing = place.list()
-        moved = [one for one in loaded.records.values() if one.status == "done" and shards.state(one, listing) != "same"]
+        moved = [
+            one for one in loaded.records.values() if one.status == "done" and shards.state(one, listing) != "same"
+        ]
         wrong = [record.part for record in moved if shards.damaged(place, record)]
         if wrong:
             parts = ", ".join(map(str, wrong))
-            raise CubeError(f"{place.url}: the stored data of parts {parts} are damaged; `ilrs verify --repair` mends them")
+            raise CubeError(
+                f"{place.url}: the stored data of parts {parts} are damaged; `ilrs verify --repair` mends them"
+            )
         renewed = {one.region: replace(one, shards=shards.remarked(one, listing)) for one in moved}
         _rewrite(place, lease.token, {**loaded.records, **renewed}, loaded.segments)
     return len(moved)

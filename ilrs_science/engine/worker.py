@@ -131,9 +131,7 @@ class _Chain:
                 found.append(samples)
         return found
 
-    def calibrate(
-        self, found: list[Samples], tallies: list[Tally], failures: list[IlrsError]
-    ) -> Samples | None:
+    def calibrate(self, found: list[Samples], tallies: list[Tally], failures: list[IlrsError]) -> Samples | None:
         """Run the steps; where they fail on the data of some granules, go on without those."""
         try:
             samples = self._calibrated(found, tallies)
@@ -184,7 +182,9 @@ class _Chain:
         return Samples(made, xr.Dataset(), samples.source[order], samples.raw[order], samples.units)
 
     def _units_of_references(self) -> frozenset[str]:
-        used = (several for call in self.part.steps for by_site in call.references.values() for several in by_site.values())
+        used = (
+            several for call in self.part.steps for by_site in call.references.values() for several in by_site.values()
+        )
         payloads = (references.load(one).payload for several in used for one in several)
         return frozenset().union(*(_units(payload) for payload in payloads if payload is not None))
 

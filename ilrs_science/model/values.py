@@ -76,4 +76,10 @@ def _sigma_faults(name: str, values: xr.DataArray, sigma: xr.DataArray, quality:
     count = int((impossible & good).sum())
     if not count:
         return []
-    return [Fault(name, f"{count} good values have a 1 sigma of zero, below zero or infinity", "more than 0, or NaN for unknown")]
+    return [
+        Fault(
+            name,
+            f"{count} good values have a 1 sigma of zero, below zero or infinity",
+            "more than 0, or NaN for unknown",
+        )
+    ]

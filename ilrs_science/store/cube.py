@@ -105,7 +105,9 @@ def existing(place: Target) -> Existing | None:
     try:
         count = root["consolidated_metadata"]["metadata"]["time"]["shape"][0]
     except (KeyError, TypeError, IndexError) as error:
-        raise CubeError(f"{place.url}: its metadata are damaged ({error!r}); choose another output, or remove it") from error
+        raise CubeError(
+            f"{place.url}: its metadata are damaged ({error!r}); choose another output, or remove it"
+        ) from error
     return Existing(schema, int(count), attributes)
 
 
@@ -225,7 +227,11 @@ def open_cube(url: str, *, time: str = "utc", chunks: dict[str, int] | None = No
         return cube
     if time != "tai":
         raise CubeError(f"no time {time!r}; it is utc or tai")
-    return cube.rename_vars(time="utc").assign_coords(time=("time", cube["tai"].values, cube["tai"].attrs)).drop_vars("tai")
+    return (
+        cube.rename_vars(time="utc")
+        .assign_coords(time=("time", cube["tai"].values, cube["tai"].attrs))
+        .drop_vars("tai")
+    )
 
 
 def widened(wanted: Declaration, found: Existing) -> Declaration:

@@ -135,7 +135,9 @@ def current(target: Target) -> Lease | None:
     try:
         lease = Lease(**json.loads(target.read(name) or b""))
     except (ValueError, TypeError) as error:
-        raise CubeError(f"{target.url}: {name} is not a lease ({error}); remove it if no run is writing the cube") from error
+        raise CubeError(
+            f"{target.url}: {name} is not a lease ({error}); remove it if no run is writing the cube"
+        ) from error
     return lease
 
 
@@ -164,7 +166,9 @@ def _wait_until_free(target: Target, lease: Lease, waiting: Waiting) -> None:
     if _is_here(lease):
         raise busy
     if waiting.tell is not None:
-        waiting.tell(f"{target.url}: watching whether the run of {lease.who} is alive, for up to {waiting.patience:.0f} s")
+        waiting.tell(
+            f"{target.url}: watching whether the run of {lease.who} is alive, for up to {waiting.patience:.0f} s"
+        )
     since = time.monotonic()
     while time.monotonic() - since < waiting.patience:
         time.sleep(waiting.interval)
@@ -196,7 +200,9 @@ def process_born(process: int) -> str:
         # Containers of one machine have numbers of processes of their own.
         boot += os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - what it names is no path
         # After the name in brackets, which may hold anything, the start time is the 20th field.
-        started = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        started = (
+            Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        )
     except (OSError, IndexError):
         return ""
     return f"{boot} {started}"

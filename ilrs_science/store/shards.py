@@ -51,7 +51,9 @@ class _Watched(WrapperStore[Store]):
         self.written[key] = (data.nbytes, checksum(data))
 
 
-def write_region(place: Target, row: int, first: int, arrays: Mapping[str, NDArray[Any]], token: str) -> dict[str, Shard | None]:
+def write_region(
+    place: Target, row: int, first: int, arrays: Mapping[str, NDArray[Any]], token: str
+) -> dict[str, Shard | None]:
     """Write whole shards of every variable.
 
     Parameters

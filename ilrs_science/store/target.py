@@ -146,7 +146,9 @@ class Bucket:
         from fsspec import url_to_fs  # noqa: PLC0415 - slow to import, and local cubes do without
 
         # Listings that fsspec remembers would hide what other machines write.
-        filesystem, root = url_to_fs(self.url, **({} if self.url.startswith("memory:") else {"use_listings_cache": False}))
+        filesystem, root = url_to_fs(
+            self.url, **({} if self.url.startswith("memory:") else {"use_listings_cache": False})
+        )
         return filesystem, root.rstrip("/")
 
     def store(self, *, read_only: bool = True) -> Store:

@@ -90,7 +90,7 @@ def signatures(case: Case) -> None:
     ]
     for function in case.instrument.steps:
         if case.steps is None or _name(function) in case.given:
-            bind_step(function, case.given.get(_name(function), {}), f"step {_name(function)}", faults)
+            faults += bind_step(function, case.given.get(_name(function), {}), f"step {_name(function)}")[1]
         else:
             step_parameters(function)
     if faults:

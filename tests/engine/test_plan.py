@@ -60,15 +60,15 @@ def test_every_fault_of_steps_parameters_references_and_layout_is_listed_at_once
     text = "\n".join(found)
     for expected in (
         "steps[0]: found 'to_unitz'; no step 'to_unitz'; did you mean to_units?",
-        "steps[1].to_units: to_units has no parameter 'facter'; it has factor, noise",
+        "steps[1].to_units.facter: to_units has no parameter 'facter'; did you mean factor? it has factor, noise",
         "steps[1].to_units.noise: found 'loud'; ",
         "steps[3].set_clock.limit: is missing; set_clock needs it",
         "steps[4].sum_near.window: found '5 parsec'; ",
         "steps[5].despike.window: found 5; Value error, 5 is not a duration; write a number and a unit, as in '5 s'",
         "steps[6].less_first: needs whole granules; such steps come before all others",
         "layout: found 4; a shard of 4 samples is no multiple of a chunk of 3",
-        "sites: 'a' is given twice; a cube has each site once",
-        "references.folders: found ",
+        "sites[1]: 'a' is given twice; a cube has each site once",
+        "references.folders[1]: found ",
         f"none is valid from {isot(START + 3 * SECOND)} to {isot(START + 5 * SECOND)}",
         "steps.set_clock.clock at a: two are valid from ",
     ):
@@ -89,7 +89,8 @@ def test_no_reference_lists_every_candidate_with_the_reason_why_it_was_not_taken
 
 
 def test_references_output_memory_and_unknown_sites_are_faults_of_one_plan(campaign: Campaign) -> None:
-    (campaign.folder / "cube.zarr").write_text("a file")
+    (campaign.folder / "cube.zarr").mkdir()
+    (campaign.folder / "cube.zarr" / "thesis.txt").write_text("precious")
     pipeline = campaign.pipeline(8, steps=["by_reference", "to_units"], sites=["a", "b"], memory_limit=1)
     found = faults(pipeline)
     assert any(fault.startswith("sites[1]: 'b' is unknown; did you mean bb? the files hold a, bb") for fault in found)

@@ -436,7 +436,11 @@ def test_cluster_agrees_with_the_data_sheet(real_data: Path, number: int) -> Non
     assert field.attrs["FILLVAL"] == pytest.approx(fact["fillval"])
     (granule,) = index_cdf(path)
     assert (granule.instrument, granule.site, granule.level) == ("FGM", f"C{number + 1}", "Calibrated")
-    assert (granule.start, granule.stop, granule.count) == (ds.tai[0].astype("i8"), ds.tai[-1].astype("i8") + 1, fact["records"])
+    assert (granule.start, granule.stop, granule.count) == (
+        ds.tai[0].astype("i8"),
+        ds.tai[-1].astype("i8") + 1,
+        fact["records"],
+    )
 
 
 @pytest.mark.real

@@ -1,0 +1,103 @@
+"""Everything that can be said about a pipeline before any raw file is looked at, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ilrs_science import registry
+from ilrs_science.engine.calls import bind_steps
+from ilrs_science.engine.faults import layout_faults, raw_faults, regular_size_faults, site_faults, time_faults
+from ilrs_science.engine.outputs import output_faults, overlap_faults
+from ilrs_science.engine.resolve import Known, early_reference_faults, known_references
+from ilrs_science.errors import CubeError, Fault, PlanError, PluginError
+from ilrs_science.model.instrument import Instrument
+from ilrs_science.model.part import StepCall
+from ilrs_science.model.product import Place
+from ilrs_science.pipeline import Pipeline, Reading, read_pipeline
+from ilrs_science.store import cube
+from ilrs_science.store.cube import Existing
+from ilrs_science.store.target import target
+from ilrs_science.yaml_text import key_of, shown
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A pipeline without a fault that can be known before its raw files are."""
+
+    pipeline: Pipeline
+    instrument: Instrument
+    place: Place
+    steps: tuple[StepCall, ...]
+    """Their references are still to be found."""
+    known: Known
+    """The references to choose from."""
+    existing: Existing | None
+    """The cube that lies at the output."""
+
+
+def check(source: str | Path | Pipeline | dict[str, Any], overrides: Mapping[str, Any]) -> Checked:
+    """Return a pipeline with what its names stand for.
+
+    Parameters
+    ----------
+    source, overrides
+        As for `load_pipeline`.
+
+    Raises
+    ------
+    PlanError
+        Every fault, those of keys first: what follows from a broken key is not told.
+    FormatError
+        The file is not YAML.
+    """
+    reading = read_pipeline(source, overrides)
+    pipeline = reading.pipeline
+    references, folders = known_references(pipeline)
+    existing, outputs = _existing(reading)
+    apart = [] if reading.broken & {"raw", "output"} else overlap_faults(pipeline)
+    files = [*folders, *raw_faults(pipeline), *outputs, *apart]
+    try:
+        instrument = registry.instrument(pipeline.instrument)
+    except PluginError as error:
+        unknown = Fault("instrument", shown(pipeline.instrument), str(error))
+        raise PlanError(_told(reading, [unknown, *site_faults(pipeline), *files])) from error
+    place: Place = "slot" if instrument.product.exposures else pipeline.place or instrument.product.place
+    known = Known(instrument, references, pipeline.references.context)
+    steps, step_faults = bind_steps(pipeline, instrument)
+    faults = [
+        *time_faults(pipeline, instrument),
+        *regular_size_faults(pipeline, instrument, place),
+        *site_faults(pipeline),
+        *step_faults,
+        *layout_faults(pipeline, instrument, place),
+        *files,
+    ]
+    if told := _told(reading, faults):
+        # With raw files each part finds its references; without them, what declared times and sites tell.
+        raise PlanError(told + _unbroken(reading, early_reference_faults(pipeline, known, steps)))
+    return Checked(pipeline, instrument, place, tuple(steps), known, existing)
+
+
+def _existing(reading: Reading) -> tuple[Existing | None, list[Fault]]:
+    """Return the cube that lies at the output, or what is wrong there."""
+    output = reading.pipeline.output
+    faults = output_faults(reading.pipeline)
+    if faults or "output" in reading.broken:
+        return None, faults
+    try:
+        return cube.existing(target(output)), []
+    except (CubeError, OSError, ValueError) as error:
+        return None, [Fault("output", f"found {output!r}", str(error))]
+
+
+def _told(reading: Reading, faults: list[Fault]) -> list[Fault]:
+    """Return the faults of keys, then the others."""
+    return [*reading.faults, *_unbroken(reading, faults)]
+
+
+def _unbroken(reading: Reading, faults: list[Fault]) -> list[Fault]:
+    """Return the faults that do not follow from a broken key."""
+    return [fault for fault in faults if key_of(fault.path) not in reading.broken]

@@ -175,8 +175,8 @@ def cube_as_json(cube: xr.Dataset, attributes: Mapping[str, Any]) -> dict[str, A
         "samples": attributes.get("samples"),
         "sizes": dict(cube.sizes),
         "sites": sorted({str(one) for one in cube["site"].values.ravel()}),
-        "start_utc": str(cube.ilrs.utc.values[0]) if cube.sizes["time"] else None,
-        "stop_utc": str(cube.ilrs.utc.values[-1]) if cube.sizes["time"] else None,
+        "start_utc": str(cube["time"].values[0]) if cube.sizes["time"] else None,
+        "stop_utc": str(cube["time"].values[-1]) if cube.sizes["time"] else None,
         "variables": {
             str(n): {
                 "dims": list(v.dims),

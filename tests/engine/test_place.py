@@ -36,7 +36,7 @@ def dataset(rows: list, product: Product) -> xr.Dataset:
             "b": (("time", "axis"), np.array([row[1] for row in rows], "f4").reshape(-1, 2)),
             "b_uncertainty": (("time", "axis"), np.array([[row[2]] * 2 for row in rows], "f4").reshape(-1, 2)),
             "level": ("time", np.array([row[3] for row in rows], "i2")),
-            "quality": (product.quality_dims, np.array(quality, "u2").reshape(len(rows), *([2] * each))),
+            "quality": (product.quality_dims, np.array(quality, "u4").reshape(len(rows), *([2] * each))),
         },
         {"time": np.array([row[0] for row in rows], np.int64)},
     )
@@ -116,7 +116,7 @@ def test_an_empty_block_is_all_missing(place: str) -> None:
 
 
 def test_flags_with_fewer_dimensions_count_for_every_component() -> None:
-    ds = dataset([(1000, (1.0, 2.0), 0.5, 7, 0, 0)], FLAG_EACH).assign(quality=("time", np.array([64], "u2")))
+    ds = dataset([(1000, (1.0, 2.0), 0.5, 7, 0, 0)], FLAG_EACH).assign(quality=("time", np.array([64], "u4")))
     block = Block(FLAG_EACH, "slot", AXIS)
     block.put(ds, np.array([0]), np.array([1000]))
     assert block.arrays["quality"][0].tolist() == [64, 64]

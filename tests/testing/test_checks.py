@@ -42,7 +42,7 @@ WRONG = [
     ("empty_block", "edge_blocks", "an empty block", set()),
     ("hiding_nan", "edge_blocks", "a block of NaN: b is 0 without a flag in 360 values", set()),
     ("negative", "flags_and_uncertainty", "b_uncertainty is -0.05 in 360 good values", set()),
-    ("stray_bit", "flags_and_uncertainty", "quality has bits 0x1000 that the product does not declare", set()),
+    ("stray_bit", "flags_and_uncertainty", "quality has bits 0x8000 that the product does not declare", set()),
     ("no_uncertainty", "flags_and_uncertainty", "b has no uncertainty; deliver b_uncertainty", set()),
     ("undelivered", "flags_and_uncertainty", "the steps deliver no b_uncertainty", {"schema", "edge_blocks"} | RUNS),
     ("greedy", "memory", "memory=8 allows", set()),

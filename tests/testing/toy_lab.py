@@ -274,7 +274,7 @@ def negative_sigma(ds: xr.Dataset) -> xr.Dataset:
 
 
 def undeclared_bit(ds: xr.Dataset) -> xr.Dataset:
-    return ds.assign(quality=ds.quality | np.uint16(1 << 12))
+    return ds.assign(quality=ds.quality | np.uint32(1 << 15))
 
 
 def unknown_sigma(ds: xr.Dataset) -> xr.Dataset:

@@ -12,7 +12,13 @@ from ilrs_science import catalog, references, registry
 from ilrs_science.code import code_of
 from ilrs_science.engine.check import check
 from ilrs_science.engine.diff import Diff, compare
-from ilrs_science.engine.faults import nothing_to_read, site_warnings, size_faults, unknown_site_faults
+from ilrs_science.engine.faults import (
+    nothing_to_read,
+    site_names,
+    site_warnings,
+    size_faults,
+    unknown_site_faults,
+)
 from ilrs_science.engine.outputs import raw_in_output_faults
 from ilrs_science.engine.parts import find_sites, make_axis, make_parts, overlaps, part_memory, without_duplicates
 from ilrs_science.engine.resolve import absent_reference_words, described, with_references
@@ -198,7 +204,9 @@ def _inventory(
         Files could not be read: what they hold is unknown, and no sample of theirs may be taken for missing.
     """
     try:
-        inventory = catalog.inventory(pipeline.raw, instruments=[instrument.name], progress=progress)
+        inventory = catalog.inventory(
+            pipeline.raw, instruments=[instrument.name], sites=_known_sites(pipeline), progress=progress
+        )
     except OSError as error:
         raise OutageError(f"raw files cannot be listed: {error}") from error
     except (FormatError, ValueError) as error:
@@ -210,6 +218,13 @@ def _inventory(
             f"{len(outages)} raw files cannot be read; mend this, then the same command goes on:\n{reasons}"
         )
     return inventory
+
+
+def _known_sites(pipeline: Pipeline) -> list[str] | None:
+    """Return the sites whose files are worth opening; all of them where a name is unknown, to say what there is."""
+    names = site_names(pipeline)
+    described = {one.name for one in pipeline.sites if not isinstance(one, str)}
+    return names if names and set(names) <= {*catalog.sites(), *described} else None
 
 
 def _memory_faults(made: Plan) -> list[Fault]:

@@ -113,7 +113,8 @@ class Block:
             return quality
         # A number that is missing in any component is missing as a whole, where the flags do not tell components apart.
         whole = _like(~np.isnan(values), dims, self._dims("quality"), self.product)
-        return quality | np.where(whole, 0, MISSING).astype(QUALITY_DTYPE)
+        flagged: NDArray[Any] = quality | np.where(whole, 0, MISSING).astype(QUALITY_DTYPE)
+        return flagged
 
     def _names(self) -> list[str]:
         return [*(variable.name for variable in self.product.values), "quality"]

@@ -131,7 +131,9 @@ def test_stations_of_a_work_tape_have_their_own_branches_and_times(tmp_path: Pat
     assert set(found.children) == {"apollo-12", "apollo-14", "apollo-17"}
     magnetometer = found["apollo-12/magnetometer"]
     assert magnetometer["LSM"].values.tolist() == list(range(112, 118))
-    assert magnetometer["tai"].values.astype("i8")[5] - magnetometer["tai"].values.astype("i8")[0] == round(5 * FRAME / 6)
+    assert magnetometer["tai"].values.astype("i8")[5] - magnetometer["tai"].values.astype("i8")[0] == round(
+        5 * FRAME / 6
+    )
     assert found["apollo-12/housekeeping"]["LSS"].values.tolist() == [118]
     assert set(found["apollo-14"].children) == {"long_period", "tidal_xy", "housekeeping"}
     assert set(found["apollo-17"].children) == {"gravimeter", "gravimeter_slow", "housekeeping"}

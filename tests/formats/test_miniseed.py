@@ -66,7 +66,9 @@ def test_what_was_written_is_read(tmp_path_factory: pytest.TempPathFactory, rate
     assert found.attrs["sampling_rate"] == expected.stats.sampling_rate
     assert found.tai.values.astype("i8")[0] == parse_utc(str(expected.stats.starttime))
     # obspy reckons in microseconds, here in nanoseconds
-    assert found.tai.values.astype("i8")[-1] - found.tai.values.astype("i8")[0] == pytest.approx((count - 1) / rate * 1e9, rel=1e-9, abs=1)
+    assert found.tai.values.astype("i8")[-1] - found.tai.values.astype("i8")[0] == pytest.approx(
+        (count - 1) / rate * 1e9, rel=1e-9, abs=1
+    )
 
 
 def test_times_do_not_drift_in_a_long_series(tmp_path: Path) -> None:
@@ -80,12 +82,17 @@ def test_before_1972_the_rate_is_by_the_second_of_the_utc_of_then(tmp_path: Path
     found = read_miniseed(made(tmp_path, trace(wave(3601), start="1971-04-13T02:00:00.000062", rate=1.0)))
     expected = [parse_utc(f"1971-04-13T{clock}.000062Z") for clock in ("02:00:00", "02:20:00", "02:59:59", "03:00:00")]
     assert np.abs(found.tai.values.astype("i8")[[0, 1200, 3599, 3600]] - expected).tolist() == [0, 0, 0, 0]
-    assert found.tai.values.astype("i8")[-1] - found.tai.values.astype("i8")[0] == 3600 * 10**9 + 108_000  # 30 ns a second
+    assert (
+        found.tai.values.astype("i8")[-1] - found.tai.values.astype("i8")[0] == 3600 * 10**9 + 108_000
+    )  # 30 ns a second
 
 
 def test_the_step_of_utc_at_the_start_of_1972_is_minded(tmp_path: Path) -> None:
     found = read_miniseed(made(tmp_path, trace(wave(7), start="1971-12-31T23:59:57", rate=1.0)))
-    assert found.tai.values.astype("i8")[[2, 3]].tolist() == [parse_utc("1971-12-31T23:59:59Z"), parse_utc("1972-01-01T00:00:00Z")]
+    assert found.tai.values.astype("i8")[[2, 3]].tolist() == [
+        parse_utc("1971-12-31T23:59:59Z"),
+        parse_utc("1972-01-01T00:00:00Z"),
+    ]
 
 
 def test_a_gap_is_kept_and_an_overlap_too(tmp_path: Path) -> None:
@@ -178,7 +185,11 @@ def test_blockettes_correct_rate_and_time(tmp_path: Path) -> None:
     found = read_miniseed(path)
     (expected,) = obspy.read(path)
     assert found.attrs["sampling_rate"] == expected.stats.sampling_rate == 6.5
-    assert found.tai.values.astype("i8")[0] == parse_utc(str(expected.stats.starttime)) == parse_utc("2016-01-01T00:00:00.002401Z")
+    assert (
+        found.tai.values.astype("i8")[0]
+        == parse_utc(str(expected.stats.starttime))
+        == parse_utc("2016-01-01T00:00:00.002401Z")
+    )
 
 
 def damaged(path: Path, *changes: tuple[int, bytes]) -> Path:

@@ -267,7 +267,9 @@ def counted_table(folder: Path, more: str, span: tuple[str, str]) -> Path:
 
 def test_a_count_since_an_epoch_is_time_where_the_label_agrees(tmp_path: Path) -> None:
     found = read_pds4(counted_table(tmp_path, CLOCK, AGREES))
-    assert found.tai.values.astype("i8").tolist() == [parse_utc(f"2001-01-01T00:00:{s}Z") for s in ("10", "15.25", "20.5")]
+    assert found.tai.values.astype("i8").tolist() == [
+        parse_utc(f"2001-01-01T00:00:{s}Z") for s in ("10", "15.25", "20.5")
+    ]
     assert found.attrs["rejected"] == {"no time": 1}
     assert "repaired" not in found.attrs
 

@@ -32,7 +32,10 @@ def test_a_header_gives_names_units_and_the_time(tmp_path: Path) -> None:
         '2016-12-31T23:59:60.5Z,1.5,3,"a, b",7,1\n2017-01-01T00:00:00Z,,4,c,8,2\n'
     )
     found = read_csv(written(tmp_path, text))
-    assert found.tai.values.astype("i8").tolist() == [parse_utc("2016-12-31T23:59:60.5Z"), parse_utc("2017-01-01T00:00:00Z")]
+    assert found.tai.values.astype("i8").tolist() == [
+        parse_utc("2016-12-31T23:59:60.5Z"),
+        parse_utc("2017-01-01T00:00:00Z"),
+    ]
     assert list(found.data_vars) == ["T", "dt", "note", "x (raw)", "T_2"]
     np.testing.assert_array_equal(found["T"], [1.5, np.nan])
     assert (found["T"].attrs["units"], found["dt"].attrs["units"], found["dt"].dtype) == ("K", "ms", np.int64)
@@ -89,7 +92,10 @@ def test_a_layout_declares_types_constants_flags_and_time(tmp_path: Path) -> Non
     lines = "a title\n% no data\n" + "\n".join(rows)
     path = written(tmp_path, lines)
     found = read_csv(path, layout)
-    assert found.tai.values.astype("i8").tolist() == [parse_utc("1971-12-31T00:00:00.5Z"), parse_utc("1972-01-01T12:00:00Z")]
+    assert found.tai.values.astype("i8").tolist() == [
+        parse_utc("1971-12-31T00:00:00.5Z"),
+        parse_utc("1972-01-01T12:00:00Z"),
+    ]
     np.testing.assert_array_equal(found["t"], np.array([np.nan, 2.5], "f4"))
     assert (found["t"].dtype, found["t"].attrs["units"], found["t"].attrs["long_name"]) == (
         "f4",
@@ -101,7 +107,11 @@ def test_a_layout_declares_types_constants_flags_and_time(tmp_path: Path) -> Non
     assert (found["n"].values.tolist(), found["n"].attrs["missing_value"]) == ([5, -1], [-1, "---"])
     assert found.attrs["rejected"] == {"no number": 1}, "300 is no uint8"
     (one,) = index_csv(path, layout)
-    assert (one.count, one.start, one.stop - 1) == (3, found.tai.values.astype("i8")[0], parse_utc("1972-01-01T12:00:00Z"))
+    assert (one.count, one.start, one.stop - 1) == (
+        3,
+        found.tai.values.astype("i8")[0],
+        parse_utc("1972-01-01T12:00:00Z"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -265,12 +275,19 @@ def test_the_real_catalogue_of_moonquakes_agrees_with_the_data_sheet(real_data: 
     facts, found = _facts(real_data, "apollo_s12")[path.name], read_csv(path)
     assert found.attrs["columns"] == facts["columns"]
     assert found.sizes["time"] == facts["rows"]
-    assert (found.tai.values.astype("i8")[0], found.tai.values.astype("i8")[-1]) == (parse_utc(facts["first"]), parse_utc(facts["last"]))
+    assert (found.tai.values.astype("i8")[0], found.tai.values.astype("i8")[-1]) == (
+        parse_utc(facts["first"]),
+        parse_utc(facts["last"]),
+    )
     kinds, counts = np.unique(found["mq_type"], return_counts=True)
     assert dict(zip(kinds, counts, strict=True)) == facts["types"]
     assert found["time_rel"].attrs["units"] == "s"
     (one,) = index_csv(path)
-    assert (one.count, one.start, one.stop - 1) == (facts["rows"], found.tai.values.astype("i8").min(), found.tai.values.astype("i8").max())
+    assert (one.count, one.start, one.stop - 1) == (
+        facts["rows"],
+        found.tai.values.astype("i8").min(),
+        found.tai.values.astype("i8").max(),
+    )
 
 
 @pytest.mark.real

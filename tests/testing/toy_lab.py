@@ -70,7 +70,9 @@ def read_frames(granule: Granule) -> xr.Dataset:
     """Decode a file as frames of 4 by 3 pixels, one every minute."""
     counts = np.frombuffer(granule.read_bytes(), ">u2")[:1440].reshape(-1, 4, 3).astype("u2")
     times = START + int(granule.url[-5]) * 10**12 + 60 * 10**9 * np.arange(len(counts))
-    ds = xr.Dataset({"frame": (("time", "y", "x"), counts, {"units": "count"})}, {"tai": ("time", times)}, {"site": "orbiter"})
+    ds = xr.Dataset(
+        {"frame": (("time", "y", "x"), counts, {"units": "count"})}, {"tai": ("time", times)}, {"site": "orbiter"}
+    )
     return ds.assign(exposure=("time", np.full(len(counts), 0.1, "f4"), {"units": "s"}))
 
 

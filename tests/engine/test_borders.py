@@ -40,7 +40,7 @@ def read(granule):
 
 
 def state(ds):
-    return ds.assign(v_uncertainty=ds.v * 0)
+    return ds.assign(v_uncertainty=xr.ones_like(ds.v))
 
 
 instrument = Instrument("gzipped", "*.gzt", read, (state,), Product(Variable("v", ("time",), "f4", "1")), index=index)
@@ -140,4 +140,5 @@ def test_a_number_that_is_missing_is_flagged_even_where_flags_have_more_dimensio
     flags = (("x", "time"), np.zeros((3, 1), "u4"))
     samples = xr.Dataset({"v": ("time", np.array([np.nan], "f4")), "quality": flags}, {"time": [3]})
     block.put(samples, np.array([0]), np.array([3]))
+    block.finish()
     assert block.arrays["quality"].tolist() == [[1, 1, 1]]

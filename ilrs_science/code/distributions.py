@@ -18,7 +18,7 @@ from ilrs_science.code.kept import bytes_digest, kept
 from ilrs_science.code.meaning import OURS, module_of
 from ilrs_science.code.places import Place, place_of
 
-type Folders = tuple[tuple[str, int], ...]
+type Folders = tuple[tuple[str, str], ...]
 
 SITE = f"{os.sep}site-packages{os.sep}"
 """In the path of what is installed, however little its metadata tell."""
@@ -183,22 +183,25 @@ def _all_installed(folders: Folders) -> tuple[Installed, ...]:
     found: dict[str, Installed] = {}
     for one in metadata.distributions(path=[folder for folder, _ in folders]):
         # The first on the path is the one that is imported.
-        found.setdefault(normal(one.name), _described(one))
+        described = _described(one)
+        found.setdefault(normal(described.name), described)
     return tuple(found.values())
 
 
 def _described(one: metadata.Distribution) -> Installed:
+    about = one.metadata  # parsed once: each property of a distribution parses it again
+    name = str(about["Name"])
     record = one.read_text("RECORD") or ""
     points = [point.module for point in one.entry_points if point.group.startswith(f"{OURS}.")]
     tops = (one.read_text("top_level.txt") or "").split() if not record else []
-    beside = [] if record or points or tops else [normal(one.name).replace("-", "_")]
+    beside = [] if record or points or tops else [normal(name).replace("-", "_")]
     return Installed(
-        one.name,
-        one.version,
+        name,
+        str(about["Version"]),
         str(one.locate_file("")).rstrip("/"),
         f"\n{record}" if record else "",
         _project(one.read_text("direct_url.json")),
-        tuple(one.requires or ()),
+        tuple(about.get_all("Requires-Dist") or one.requires or ()),
         (*points, *tops, *beside),
     )
 

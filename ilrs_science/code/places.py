@@ -97,7 +97,7 @@ def _outermost(name: str) -> Place | None:
 
 
 @cache
-def _outermost_in(name: str, folders: tuple[tuple[str, int], ...]) -> Place | None:
+def _outermost_in(name: str, folders: tuple[tuple[str, str], ...]) -> Place | None:
     spec = PathFinder.find_spec(name, [folder for folder, _ in folders])
     if spec is None:
         return None

@@ -186,7 +186,7 @@ def test_slots_hold_the_truth_of_their_earliest_sample(scene: Scene, cut: tuple[
         assert arrays["number"][slot] == truth
         assert arrays["time_offset"][slot] == (here[0] % 4) * SECOND // 4
         assert np.array_equal(arrays["value"][slot], [np.nan] * 2 if lost else [2 * truth, -2 * truth], equal_nan=True)
-        assert arrays["quality"][slot] == (1 if lost else 0) | (256 if truth % 2 else 0)
+        assert arrays["quality"][slot] == (1 if lost else 0) | (1 << 16 if truth % 2 else 0)
 
 
 @settings(max_examples=10)

@@ -163,8 +163,8 @@ def _by_format(url: str, site: str, local: Path, unnamed: str) -> Indexed:
 
 def _regular(local: Path, url: str) -> int:
     """Return the bytes of a file that has some; a pipe or a device would be waited for for ever."""
-    if local.exists() and not local.is_file() and not local.is_dir():
-        raise FormatError(f"{url}: no regular file")
+    if local.exists() and not local.is_file():
+        raise FormatError(f"{url}: {'a folder' if local.is_dir() else 'no regular file'}")
     size = local.stat().st_size
     if not size:
         raise FormatError(f"{url}: empty file")

@@ -159,7 +159,7 @@ def nothing_to_read(pipeline: Pipeline, inventory: catalog.Inventory, unique: Se
         return Fault("raw", f"none of {len(unique)} granules lies in the pipeline's sites and time", allowed)
     if inventory.rejected:
         reasons = "; ".join(f"{r.url}: {r.reason}" for r in inventory.rejected[:5])
-        return Fault("raw", f"none of {len(inventory.rejected)} files is a granule of {pipeline.instrument}", reasons)
+        return Fault("raw", f"found no granule of {pipeline.instrument}", reasons)
     return Fault("raw", f"found no file for {', '.join(pipeline.raw)}", "expected at least one raw file")
 
 

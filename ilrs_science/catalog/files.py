@@ -128,6 +128,7 @@ def site_in_path(url: str, pattern: str) -> str:
 
 
 def folder_site(folder: str, pattern: str) -> str:
-    """Return the site that the path of a folder above the files of a pattern names; else an empty text."""
+    """Return the site that the path of a local folder above the files of a pattern names; else an empty text."""
+    pieces = str(Path(pattern.removeprefix("file://")).absolute()).split("/")
     depth = len(folder.split("/"))
-    return site_in_path(folder, "/".join(pattern.split("/")[:depth])) if folder != pattern else ""
+    return site_in_path(folder, "/".join(pieces[:depth])) if folder != pattern else ""

@@ -162,6 +162,14 @@ def test_a_remote_or_packed_granule_lies_with_its_companions_in_one_folder(tmp_p
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.loc", "a.toy.gz"]
 
 
+def test_gzip_under_another_name_is_the_business_of_its_reader(tmp_path: Path) -> None:
+    path = tmp_path / "a.toy"
+    path.write_bytes(gzip.compress(b"plain"))
+    assert Granule(str(path)).read_bytes() == path.read_bytes()
+    with Granule(str(path)).local() as here:
+        assert here == path
+
+
 def test_damaged_bytes_are_no_outage(tmp_path: Path) -> None:
     path = tmp_path / "a.toy.gz"
     path.write_bytes(gzip.compress(b"plain")[:-9])

@@ -15,6 +15,7 @@ from ilrs_science.engine.diff import Diff, compare
 from ilrs_science.engine.faults import nothing_to_read, site_warnings, size_faults, unknown_site_faults
 from ilrs_science.engine.outputs import raw_in_output_faults
 from ilrs_science.engine.parts import find_sites, make_axis, make_parts, overlaps, part_memory, without_duplicates
+from ilrs_science.engine.rehearsal import chain_faults
 from ilrs_science.engine.resolve import absent_reference_words, described, with_references
 from ilrs_science.errors import Fault, FormatError, OutageError, PlanError
 from ilrs_science.geometry.time import isot
@@ -172,7 +173,7 @@ def plan(
     warnings = [*map(absent_reference_words, absent), *site_warnings(pipeline, made.granules)]
     faults += [*reference_faults, *unknown_site_faults(pipeline, inventory.granules)]
     faults += raw_in_output_faults(pipeline.output, (granule.url for granule in inventory.granules))
-    faults += [*_memory_faults(made), *(warnings if strict else [])]
+    faults += [*chain_faults(pipeline, instrument, parts), *_memory_faults(made), *(warnings if strict else [])]
     if faults:
         raise PlanError(faults)
     made = replace(

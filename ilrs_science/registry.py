@@ -6,37 +6,20 @@ name are an error. The built-in instruments are found the same way as a partner'
 
 from __future__ import annotations
 
-import hashlib
-import sys
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from types import FunctionType
 from typing import Any, Literal
 
+from ilrs_science.code.kept import search_path
 from ilrs_science.errors import PluginError
 from ilrs_science.model.instrument import CONTRACT, Instrument
 from ilrs_science.model.step import StepFunction
 
 type Kind = Literal["instruments", "steps"]
-
-# A change in one of these rooms may change data; a change in the faces does not.
-_DATA_ROOMS = (
-    "model",
-    "geometry",
-    "formats",
-    "steps",
-    "instruments",
-    "simulate",
-    "engine",
-    "store",
-    "references.py",
-    "catalog.py",
-)
 
 
 @dataclass(frozen=True)
@@ -122,47 +105,10 @@ def distribution_of(kind: Kind, name: str) -> tuple[str, str]:
     return found[0] if found else ("", "")
 
 
-def code_digest(functions: Iterable[object]) -> str:
-    """Return the SHA-256 of the sources that these functions live in.
-
-    For a function of a partner's package that is every Python file of the package; for one of this package, the rooms
-    that make data.
-    """
-    tops = {_package_of(str(getattr(function, "__module__", ""))) for function in functions} | {"ilrs_science"}
-    return hashlib.sha256("".join(_package_digest(top) for top in sorted(tops)).encode()).hexdigest()
-
-
-def _package_of(module: str) -> str:
-    """Return the outermost package of a module that has a source: below a namespace that several partners may share."""
-    names = module.split(".")
-    outward = [".".join(names[:depth]) for depth in range(1, len(names) + 1)]
-    return next((name for name in outward if getattr(sys.modules.get(name), "__file__", None)), module)
-
-
-@cache
-def _package_digest(top: str) -> str:
-    file = getattr(sys.modules.get(top), "__file__", None)
-    if file is None:
-        return f"{top}:no source"
-    path = Path(file)
-    if path.name != "__init__.py":
-        files = [path]
-    elif top == "ilrs_science":
-        roots = [path.parent / room for room in _DATA_ROOMS]
-        files = [f for root in roots for f in ([root] if root.is_file() else sorted(root.rglob("*.py")))]
-    else:
-        files = sorted(path.parent.rglob("*.py"))
-    content = hashlib.sha256()
-    for source in files:
-        content.update(source.relative_to(path.parent).as_posix().encode())
-        content.update(source.read_bytes())
-    return f"{top}:{content.hexdigest()}"
-
-
 def _installed(kind: Kind) -> list[tuple[Plugin, EntryPoint]]:
     # Reading the metadata of everything installed takes milliseconds, and every part asks; what is installed changes
     # with the folders on sys.path.
-    return _installed_in(kind, tuple((folder, _changed(folder)) for folder in sys.path))
+    return _installed_in(kind, search_path())
 
 
 @cache
@@ -176,13 +122,6 @@ def _installed_in(kind: Kind, folders: tuple[tuple[str, int], ...]) -> list[tupl
         problem = f"{names[name]} plugins of this name: {rivals}; uninstall all but one" if names[name] > 1 else ""
         found.append((Plugin(name, kind, target, distribution, version, problem), point))
     return found
-
-
-def _changed(folder: str) -> int:
-    try:
-        return Path(folder or ".").stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:

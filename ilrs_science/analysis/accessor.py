@@ -6,31 +6,25 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from ilrs_science.analysis import frames, sky
 from ilrs_science.errors import CubeError
-from ilrs_science.geometry.moments import Moments
-from ilrs_science.geometry.scales import Place, Scaling, convert, instant
+from ilrs_science.geometry.scales import Place, Scaling, convert
 from ilrs_science.geometry.sky import Target
 from ilrs_science.model.duration import Duration
+from ilrs_science.model.quality import flags_of
 from ilrs_science.model.site import Site
 
 
-class _Times[T]:
-    """What a cube and each of its variables have in common: times."""
+class _Times:
+    """What a cube and each of its variables have in common: times. `time` itself is UTC."""
 
-    def __init__(self, cube: T) -> None:
+    def __init__(self, cube: xr.Dataset | xr.DataArray) -> None:
         self._cube: Any = cube
 
-    @property
-    def utc(self) -> xr.DataArray:
-        """UTC of every time, datetime64[ns]; a leap second shows as the second after it."""
-        return self.time("utc")
-
     def time(self, scale: str, *, site: Place | None = None, scaling: Scaling = "tcl") -> xr.DataArray:
-        """Return every time in another scale, datetime64[ns].
+        """Return every exact time in a scale, datetime64[ns]; in UTC a leap second shares its count with the next.
 
         Parameters
         ----------
@@ -44,52 +38,20 @@ class _Times[T]:
         IlrsError
             An unknown scale, or a time outside its tables.
         """
-        time = self._times()
-        values = convert(time.values.astype("datetime64[ns]"), "tai", scale, site=site, scaling=scaling)
+        moments = sky.exact_times(self._cube)
+        values = convert(moments.values.astype("datetime64[ns]"), "tai", scale, site=site, scaling=scaling)
         about = {"long_name": scale.upper(), "time_scale": scale.upper()}
-        return xr.DataArray(values, {"time": time}, time.dims, scale.lower(), about)
-
-    def sel_utc(self, start: Moments | None, stop: Moments | None) -> T:
-        """Return the samples from `start` up to, but without, `stop`.
-
-        Parameters
-        ----------
-        start, stop
-            ISO 8601 text or datetime64, both UTC, or astropy `Time`; None for no limit.
-
-        Raises
-        ------
-        IlrsError
-            A limit is no such time.
-        """
-        time = self._times().values
-        low, high = (
-            open_end if limit is None else np.datetime64(instant(limit, _scale_of(limit)), "ns")
-            for limit, open_end in ((start, np.datetime64(-(2**62), "ns")), (stop, np.datetime64(2**62, "ns")))
-        )
-        selected: T = self._cube.isel(time=(time >= low) & (time < high))
-        return selected
-
-    def _times(self) -> xr.DataArray:
-        if "time" not in self._cube.coords:
-            msg = "there is no coordinate time"
-            raise CubeError(msg)
-        time: xr.DataArray = self._cube.coords["time"]
-        return time
-
-
-def _scale_of(limit: Moments) -> str | None:
-    """Return the scale of a limit that does not say its own: UTC."""
-    return "utc" if isinstance(limit, np.datetime64) else None
+        along = {name: one for name, one in self._cube.coords.items() if name in ("time", "tai")}
+        return xr.DataArray(values, along, moments.dims, scale.lower(), about)
 
 
 @xr.register_dataarray_accessor("ilrs")  # type: ignore[no-untyped-call]
-class VariableAccessor(_Times[xr.DataArray]):
+class VariableAccessor(_Times):
     """Times of one variable of a cube in other scales."""
 
 
 @xr.register_dataset_accessor("ilrs")  # type: ignore[no-untyped-call]
-class CubeAccessor(_Times[xr.Dataset]):
+class CubeAccessor(_Times):
     """Times in other scales, sky and frames at the sites, good samples, flags by name and provenance of a cube."""
 
     @property
@@ -172,11 +134,11 @@ class CubeAccessor(_Times[xr.Dataset]):
         CubeError
             The cube has no such flag.
         """
-        meanings = str(self._cube["quality"].attrs.get("flag_meanings", "")).split()
-        if name not in meanings:
-            raise CubeError(f"no flag {name!r}; the cube has {', '.join(meanings)}")
-        mask = np.atleast_1d(self._cube["quality"].attrs["flag_masks"])[meanings.index(name)]
-        raised: xr.DataArray = (self._cube["quality"] & self._cube["quality"].dtype.type(mask)) != 0
+        quality = self._cube["quality"]
+        flags = flags_of(quality)
+        if name not in flags:
+            raise CubeError(f"no flag {name!r}; the cube has {', '.join(flags)}")
+        raised: xr.DataArray = (quality & quality.dtype.type(flags[name])) != 0
         return raised
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import xarray as xr
 
-from ilrs_science.analysis.sky import sites_of
+from ilrs_science.analysis.sky import exact_times, sites_of
 from ilrs_science.errors import CubeError, IlrsError
 from ilrs_science.geometry.vectors import transform
 from ilrs_science.model.duration import Duration
@@ -33,7 +33,7 @@ def to_frame(  # noqa: PLR0913 - what, from where, to where
     Parameters
     ----------
     cube
-        With `time` (TAI).
+        With `tai`, or else `time` (UTC).
     target
         As in `geometry.transform`. For MFA the mean field is the running mean over `window`.
     variables
@@ -111,7 +111,7 @@ def _turning(  # noqa: PLR0913, PLR0917 - what `to_frame` was given
 
 def _running_mean(vectors: xr.DataArray, window: Duration | str) -> xr.DataArray:
     """Return the mean over a centred window of a regular time axis; NaN where it has fewer than 3 samples."""
-    steps = np.diff(vectors["time"].values.astype("datetime64[ns]").astype(np.int64))
+    steps = np.diff(exact_times(vectors).values)
     if len(steps) < _SAMPLES - 1 or (steps != steps[0]).any() or steps[0] <= 0:
         raise CubeError(f"a running mean needs {_SAMPLES} samples or more at equal steps; these are {len(steps) + 1}")
     try:

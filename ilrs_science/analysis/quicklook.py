@@ -10,13 +10,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science.errors import CubeError, IlrsError
+from ilrs_science.model.quality import MISSING, flags_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _POINTS = 4000  # more do not show in a picture of this width
-_MISSING = 1
-_COLOURS = 16  # one for each bit of the mask
+_COLOURS = 20  # of tab20; flags beyond take them again
 
 
 def quicklook(cube: xr.Dataset, variable: str | None = None) -> Figure:
@@ -63,9 +63,9 @@ def _series(cube: xr.Dataset, name: str) -> Figure:
     figure, axes = _panels(len(sites), 1, (11, 1.2 + 2.3 * len(sites)), sharex=True)
     for panel, site in zip(axes.ravel(), sites, strict=True):
         one = cube[[name, "quality"]].sel(site=site).load()
-        utc = cube.ilrs.utc.values
+        utc = cube["time"].values
         quality = _per_time(one["quality"])
-        missing = (quality & _MISSING).astype(bool)
+        missing = (quality & MISSING).astype(bool)
         values = one[name].transpose("time", ...).values.reshape(len(utc), -1)
         values = np.where((quality == 0)[:, None], values, np.nan)
         keep = slice(None, None, max(1, len(utc) // _POINTS))
@@ -101,23 +101,28 @@ def _frames(cube: xr.Dataset, name: str) -> Figure:
     good = part[name].where(part["quality"] == 0).values
     finite = good[np.isfinite(good)]
     low, high = np.percentile(finite, [2, 98]) if finite.size else (0.0, 1.0)
-    texts = np.datetime_as_string(cube.ilrs.utc.values[chosen], "s")
+    texts = np.datetime_as_string(cube["time"].values[chosen], "s")
     picture: Any = None
     flags = part["quality"].values
+    raised = _raised(flags_of(cube["quality"]), flags)
     for column, text in enumerate(texts):
         picture = axes[0, column].imshow(good[column], origin="lower", vmin=low, vmax=high, cmap="inferno")
         axes[0, column].set_title(text.replace("T", "\n"), fontsize=8)
-        highest = np.where(flags[column] > 0, np.floor(np.log2(np.maximum(flags[column], 1))), np.nan)
-        axes[1, column].imshow(highest, origin="lower", vmin=0, vmax=_COLOURS, cmap="tab20", interpolation="nearest")
+        axes[1, column].imshow(
+            _highest(raised, flags[column]),
+            origin="lower",
+            vmin=0,
+            vmax=_COLOURS,
+            cmap="tab20",
+            interpolation="nearest",
+        )
         for row in (0, 1):
             axes[row, column].set_xticks([])
             axes[row, column].set_yticks([])
     axes[0, 0].set_ylabel(f"{name}, good pixels")
     axes[1, 0].set_ylabel("highest flag")
     figure.colorbar(picture, ax=axes.ravel().tolist(), label=str(cube[name].attrs.get("units", "")), shrink=0.6)
-    _flag_legend(
-        figure, str(cube["quality"].attrs.get("flag_meanings", "")).split(), int(np.bitwise_or.reduce(flags, axis=None))
-    )
+    _flag_legend(figure, list(raised))
     figure.suptitle(str(cube.attrs.get("title", name)))
     return figure
 
@@ -133,20 +138,33 @@ def _panels(rows: int, columns: int, size: tuple[float, float], *, sharex: bool 
     return figure, figure.subplots(rows, columns, squeeze=False, sharex=sharex)
 
 
-def _flag_legend(figure: Figure, meanings: list[str], raised: int) -> None:
+def _raised(known: dict[str, int], flags: NDArray[np.unsignedinteger]) -> dict[str, int]:
+    """Return the flags that are raised anywhere, by meaning."""
+    anywhere = int(np.bitwise_or.reduce(flags, axis=None))
+    return {name: mask for name, mask in known.items() if anywhere & mask}
+
+
+def _highest(raised: dict[str, int], flags: NDArray[np.unsignedinteger]) -> NDArray[np.float64]:
+    """Return the colour of the last flag of each pixel, NaN where there is none."""
+    colours = np.full(flags.shape, np.nan)
+    for number, mask in enumerate(raised.values()):
+        colours[(flags & flags.dtype.type(mask)) != 0] = number % _COLOURS
+    return colours
+
+
+def _flag_legend(figure: Figure, raised: list[str]) -> None:
     from matplotlib import colormaps  # noqa: PLC0415
     from matplotlib.patches import Patch  # noqa: PLC0415
 
     colours = colormaps["tab20"]
-    shown = [(bit, text) for bit, text in enumerate(meanings) if raised >> bit & 1]
-    patches = [Patch(color=colours(bit / _COLOURS), label=text) for bit, text in shown]
+    patches = [Patch(color=colours(number % _COLOURS), label=text) for number, text in enumerate(raised)]
     if patches:
         figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=8)
 
 
-def _per_time(quality: xr.DataArray) -> NDArray[np.uint16]:
+def _per_time(quality: xr.DataArray) -> NDArray[np.uint32]:
     values = quality.transpose("time", ...).values.reshape(quality.sizes["time"], -1)
-    raised: NDArray[np.uint16] = np.bitwise_or.reduce(values, axis=1)
+    raised: NDArray[np.uint32] = np.bitwise_or.reduce(values, axis=1)
     return raised
 
 

@@ -45,7 +45,7 @@ def above_sites(cube: xr.Dataset, target: Target) -> xr.Dataset:
     Parameters
     ----------
     cube
-        With `time` (TAI) and `site`.
+        With `tai`, or else `time` (UTC), and `site`.
     target
         As in `geometry.altaz`.
 
@@ -82,24 +82,42 @@ def above_sites(cube: xr.Dataset, target: Target) -> xr.Dataset:
         {"units": "km", "long_name": "distance that the light has come"},
     ]
     named = zip(("alt", "az", "distance"), parts, about, strict=True)
-    coordinates = {name: cube.coords[name] for name in ("time", "site", "lon", "lat", "height") if name in cube.coords}
+    coordinates = {
+        name: cube.coords[name] for name in ("time", "tai", "site", "lon", "lat", "height") if name in cube.coords
+    }
     arrays = {name: values.assign_attrs(attrs) for name, values, attrs in named}
     frames = {"frame": "ENU of each site", "target": name}
     return xr.Dataset(arrays, coordinates, {**frames, "ephemeris": ephemeris.name, "accuracy": ephemeris.accuracy})
 
 
-def lazy_times(cube: xr.Dataset) -> xr.DataArray:
-    """Return the times of a cube, int64 ns of TAI, in the Dask chunks of its first variable that has any.
+def exact_times(cube: xr.Dataset | xr.DataArray) -> xr.DataArray:
+    """Return the times of a cube, int64 ns of TAI: its `tai`, or, where selecting left none, those of its `time`.
 
     Raises
     ------
     IlrsError
-        The cube has no times, or they are not TAI.
+        The cube has no times, or they are in other scales than they have to be.
     """
-    if "time" not in cube.coords:
-        msg = "the cube has no coordinate time"
+    if "tai" in cube.coords:
+        time, scale = cube.coords["tai"], "tai"
+    elif "time" in cube.coords:
+        time = cube.coords["time"]
+        scale = str(time.attrs.get("time_scale", "utc"))
+    else:
+        msg = "there is no coordinate tai, and no time"
         raise CubeError(msg)
-    time = xr.DataArray(tai(cube["time"], "tai"), dims=cube["time"].dims)
+    return xr.DataArray(tai(time, scale), dims=time.dims)
+
+
+def lazy_times(cube: xr.Dataset) -> xr.DataArray:
+    """Return the exact times of a cube in the Dask chunks of its first variable that has any.
+
+    Raises
+    ------
+    IlrsError
+        As in `exact_times`.
+    """
+    time = exact_times(cube)
     chunks = next(
         (v.variable.chunksizes["time"] for v in cube.data_vars.values() if "time" in v.variable.chunksizes), None
     )

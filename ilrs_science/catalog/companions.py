@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 
-from ilrs_science.errors import FormatError, OutageError
+from ilrs_science import formats
+from ilrs_science.errors import FormatError, OutageError, is_outage
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.raw import beside, fetched, is_remote, labels_of, name_in, outages, plain_name, sha256_of
@@ -30,6 +31,24 @@ def expected(instrument: Instrument, url: str) -> dict[str, list[str]]:
             raise FormatError(f"{instrument.name}: beside[{role!r}] is {pattern!r}; expected {allowed}")
         found[role] = list(dict.fromkeys(pattern.replace("{name}", name).replace("{stem}", stem) for stem in stems))
     return found
+
+
+def with_format(granule: Granule) -> Granule:
+    """Return a granule with its format, if this package knows it, and the files that belong to it by its format.
+
+    Raises
+    ------
+    OutageError, OSError
+        It cannot be opened or read.
+    """
+    try:
+        with fetched(granule.url) as path:
+            name, found = formats.companions(path, granule.url)
+    except FormatError as error:
+        if is_outage(error):
+            raise
+        return granule  # an instrument may have a format of its own
+    return replace(granule, format=granule.format or name, beside={**found, **granule.beside})
 
 
 def with_companions(granule: Granule, instrument: Instrument, stack: ExitStack) -> Granule:

@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 
-from ilrs_science.catalog.companions import digested, with_companions
+from ilrs_science.catalog.companions import digested, with_companions, with_format
 from ilrs_science.catalog.table import Inventory, Rejection
 from ilrs_science.errors import IlrsError, is_outage
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
+from ilrs_science.raw import outages
 
 _THREADS = 8
 
@@ -40,14 +41,15 @@ def hashed(found: Inventory, instruments: Iterable[Instrument] = ()) -> Inventor
 
 def _completed(granule: Granule, instrument: Instrument | None) -> Granule | Rejection:
     declared = instrument.beside.keys() if instrument else set()
-    whole = granule.sha256 and all(one.sha256 for one in granule.beside.values())
-    if whole and declared <= granule.beside.keys():
+    hashed_all = granule.sha256 and all(one.sha256 for one in granule.beside.values())
+    if hashed_all and declared <= granule.beside.keys():
         return granule
     try:
-        with ExitStack() as stack:
+        with ExitStack() as stack, outages(granule.url):
+            whole = with_format(granule)
             if instrument and not declared <= granule.beside.keys():
-                found = with_companions(granule, instrument, stack).beside
-                granule = replace(granule, beside={**found, **granule.beside})
-            return digested(granule)
+                found = with_companions(whole, instrument, stack).beside
+                whole = replace(whole, beside={**found, **granule.beside})
+            return digested(whole)
     except IlrsError as error:
         return Rejection(granule.url, str(error).removeprefix(f"{granule.url}: "), outage=is_outage(error))

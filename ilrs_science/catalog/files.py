@@ -12,7 +12,7 @@ from typing import Any
 import fsspec
 
 from ilrs_science.model.instrument import Instrument
-from ilrs_science.raw import is_remote
+from ilrs_science.raw import is_remote, name_in
 
 _LABEL = re.compile(r"\.(lbl|xml|fmt|ceh|\d[A-Z]L)$", re.IGNORECASE)
 _LABELLED = re.compile(r"\.(img|tab|dat|csv|qub|raw|bin|\d[A-Z])$", re.IGNORECASE)
@@ -23,7 +23,7 @@ _ABSENT = "absent"
 
 def claims(instrument: Instrument, url: str) -> bool:
     """Whether an instrument takes files of this name."""
-    return fnmatch(url.rsplit("/", 1)[-1], instrument.files)
+    return fnmatch(name_in(url), instrument.files)
 
 
 def states(files: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from ilrs_science import formats
-from ilrs_science.catalog.companions import digested, watched, with_companions
+from ilrs_science.catalog.companions import digested, watched, with_companions, with_format
 from ilrs_science.catalog.files import claims, local_state, state_beside
 from ilrs_science.catalog.times import sample_times, with_times
 from ilrs_science.errors import FormatError, IlrsError, OutageError, is_outage
@@ -57,11 +57,10 @@ def index_file(url: str, site: str, candidates: Sequence[Instrument], *, by_form
             local = stack.enter_context(fetched(url))
             size, before = _regular(local, url), local_state(str(local))
             if matching:
-                found = _by_instrument(_bare(url, site, size, local), matching, stack)
+                found = _by_instrument(with_format(Granule(url, site=site, size=size)), matching, stack)
             else:
                 found = _by_format(url, site, local, unnamed)
-            beside = state_beside(watched(url, matching, found.granules))
-            found = replace(found, granules=tuple(map(digested, found.granules)), beside=beside)
+            found = _digest(found, matching)
             if local_state(str(local)) != before:
                 raise OutageError("changed while it was indexed")
         except (IlrsError, OSError) as error:
@@ -118,15 +117,13 @@ def _index_by_reading(instrument: Instrument, bare: Granule) -> Granule:
     )
 
 
-def _bare(url: str, site: str, size: int, local: Path) -> Granule:
-    """Return a file before its index is known: with its format, if this package knows it, and the files of that."""
-    try:
-        name, beside = formats.companions(local, url)
-    except FormatError as error:
-        if is_outage(error):
-            raise
-        name, beside = "", {}  # an instrument may have a format of its own
-    return Granule(url, site=site, size=size, format=name, beside=beside)
+def _digest(found: Indexed, matching: Iterable[Instrument]) -> Indexed:
+    """Return what was found with its digests, and with what tells later that nothing beside it changed.
+
+    It comes after reading: what was read as a whole was hashed then.
+    """
+    beside = state_beside(watched(found.url, matching, found.granules))
+    return replace(found, granules=tuple(map(digested, found.granules)), beside=beside)
 
 
 def _by_instrument(bare: Granule, matching: Iterable[Instrument], stack: ExitStack) -> Indexed:

@@ -113,8 +113,8 @@ def _remote(filesystem: Any, path: str, pattern: str) -> Listing:
     except Exception as error:  # noqa: BLE001 - every kind of server has its own exceptions
         return Listing({}, (_unlisted(pattern, error),))
     found = {one: about for one, about in details.items() if about.get("type") != "directory"}
-    name = filesystem.unstrip_protocol
-    files = {str(name(one)): remote_state(found[one]) for one in sorted(found)}
+    _, mark, archive = pattern.partition("::")
+    files = {f"{filesystem.unstrip_protocol(one)}{mark}{archive}": remote_state(found[one]) for one in sorted(found)}
     return Listing(files, () if files else (_nothing(pattern, details),))
 
 

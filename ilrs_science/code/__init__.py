@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from os import path
 
-from ilrs_science.code.closure import Closure, is_ours, module_at
+from ilrs_science.code.closure import Closure, is_ours
 from ilrs_science.code.distributions import (
     SITE,
     Folders,
@@ -75,8 +75,8 @@ def code_of(instrument: Instrument, steps: Iterable[StepFunction], formats: Iter
     ours = [place for place in closure.modules.values() if is_ours(place)]
     theirs = [place for place in closure.modules.values() if place.file and not is_ours(place)]
     return Code(
-        _digest([*_modules(ours), *_files_beside(ours), *_held(origins, ours=True)]),
-        _digest([*_modules(theirs), *_held(origins, ours=False), *_distributions(theirs, closure, folders)]),
+        _digest([*_modules(ours, closure), *_files_beside(ours, closure), *_held(origins, ours=True)]),
+        _digest([*_modules(theirs, closure), *_held(origins, ours=False), *_distributions(theirs, closure, folders)]),
     )
 
 
@@ -131,14 +131,14 @@ def _is_followed(place: Place, own: set[str], folders: Folders) -> bool:
     return found.name in own and normal(found.name) not in stack(folders)
 
 
-def _modules(places: Iterable[Place]) -> Iterator[str]:
-    return (f"module {place.name} {module_at(place).meaning}" for place in places)
+def _modules(places: Iterable[Place], closure: Closure) -> Iterator[str]:
+    return (f"module {place.name} {closure.module_at(place).meaning}" for place in places)
 
 
-def _files_beside(places: Iterable[Place]) -> Iterator[str]:
+def _files_beside(places: Iterable[Place], closure: Closure) -> Iterator[str]:
     """Give the digests of our own data files: those that a module names and has beside it."""
     for place in places:
-        for name in module_at(place).files:
+        for name in closure.module_at(place).files:
             if path.isfile(file := path.join(path.dirname(place.file), name)):
                 yield f"file {place.name} {name} {bytes_digest(file)}"
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
+from functools import cache
 from os import path
 
 from ilrs_science.code.kept import bytes_digest, kept
 from ilrs_science.code.meaning import EVERY_MODULE, EVERYTHING, OURS, TABLE_OF_FORMATS, Module, further, module_of
-from ilrs_science.code.places import Place, place_below, place_of, submodules
+from ilrs_science.code.places import Place, Survey
 
 
 class Closure:
@@ -28,7 +30,10 @@ class Closure:
         """Whether something reads a file by whichever format recognises it."""
         self.left: dict[str, Place] = {}
         """Modules outside that were asked for by others than our own modules."""
-        self._enters = enters
+        # Each file is looked at once in the life of a closure: that is one answer about one moment.
+        self.module_at = cache(module_at)
+        self._survey = Survey()
+        self._enters = cache(enters)
         self._formats = tuple(formats)
         self._asked: set[tuple[str, bool]] = set()
         self._for_ours = False
@@ -48,11 +53,10 @@ class Closure:
     def _follow(self) -> None:
         while self._waiting:
             place = self._waiting.pop()
-            module = module_at(place)
+            module = self.module_at(place)
             self._for_ours = is_ours(place)
-            needs = module.needs | {need for need in module.unused if _is_for_its_effect(place, need)}
-            for need in sorted(needs):
-                if not (place.name == TABLE_OF_FORMATS and self._is_format(need)):
+            for need in sorted(module.needs | module.unused):
+                if self._counts(place, need, unused=need not in module.needs):
                     self._need(need)
 
     def _need(self, need: str) -> None:
@@ -62,9 +66,11 @@ class Closure:
         self._asked.add((need, self._for_ours))
         module, _, attributes = need.partition(":")
         first, *inner = module.split(".")
-        place = self._reached(place_of(first))
+        if first in sys.stdlib_module_names:
+            return
+        place = self._reached(self._survey.place_of(first))
         for name in inner:
-            place = self._reached(place_below(place, name)) if place else None
+            place = self._reached(self._survey.place_below(place, name)) if place else None
         rest = attributes.split(".") if attributes else []
         while place is not None:
             place, rest = self._reached(self._below(place, rest)), rest[1:]
@@ -93,7 +99,7 @@ class Closure:
             self._need(further(target, ".".join(names[1:])))
         if targets and names[0] != EVERYTHING:
             return None
-        below = place_below(package, names[0])
+        below = self._survey.place_below(package, names[0])
         if below is None:
             # The package defines it itself, or is taken as a whole.
             self._enter(package)
@@ -102,14 +108,14 @@ class Closure:
 
     def _handed_on(self, package: Place, name: str) -> list[str]:
         """Return what a name of a package stands for elsewhere."""
-        exports = module_at(package).exports
+        exports = self.module_at(package).exports
         if name == EVERYTHING:
             return [target for each in exports.values() for target in each]
         return [target for target in exports.get(name, ()) if target != f"{package.name}:{name}"]
 
     def _enter_all_below(self, package: Place) -> None:
-        for name in submodules(package):
-            below = place_below(package, name)
+        for name in self._survey.submodules(package):
+            below = self._survey.place_below(package, name)
             if below is not None and self._enters(below):
                 self._enter(below)
                 self._enter_all_below(below)
@@ -119,9 +125,13 @@ class Closure:
             self.modules[place.name] = place
             self._waiting.append(place)
 
-    def _is_format(self, need: str) -> bool:
+    def _counts(self, place: Place, need: str, *, unused: bool) -> bool:
+        """Tell whether what a module imports counts for that module itself."""
         name = need.replace(":", ".")
-        return any(name == one or name.startswith(f"{one}.") for one in self._formats)
+        if place.name == TABLE_OF_FORMATS and any(f"{name}.".startswith(f"{one}.") for one in self._formats):
+            return False
+        # A package imports a module for its effect, and a name out of a module for others.
+        return not (unused and place.folders) or self._survey.place_of(name) is not None
 
 
 def is_ours(place: Place) -> bool:
@@ -144,8 +154,3 @@ def _file_around(file: str) -> str:
     while not path.isfile(file) and path.dirname(file) != file:
         file = path.dirname(file)
     return file
-
-
-def _is_for_its_effect(place: Place, need: str) -> bool:
-    # A package imports a module for its effect, and a name out of a module for others.
-    return not place.folders or place_of(need.replace(":", ".")) is not None

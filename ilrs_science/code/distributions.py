@@ -112,13 +112,13 @@ def other_files(distribution: Installed, modules: list[Place]) -> dict[str, str]
     if distribution.record and not distribution.project:
         named = [line.rpartition(",")[0].rpartition(",")[0].strip('"') for line in distribution.record.splitlines()]
         return {
-            name: bytes_digest(os.path.join(distribution.root, name))  # noqa: PTH118 - many files at every part
+            name: bytes_digest(os.path.join(distribution.root, name))
             for name in named
             if name and ".." not in name and _is_data(PurePosixPath(name))
         }
     folders = {folder for place in modules if (folder := _package_folder(place))}
     return {
-        f"{Path(folder).name}/{name}": bytes_digest(os.path.join(folder, name))  # noqa: PTH118 - as above
+        f"{Path(folder).name}/{name}": bytes_digest(os.path.join(folder, name))
         for folder in sorted(folders)
         for name in _files_below(folder)
         if _is_data(PurePosixPath(name))
@@ -132,7 +132,7 @@ def sources(distribution: Installed) -> dict[str, str]:
     packages = [entry.name for entry in os.scandir(folder) if entry.is_dir() and place_below_is_package(entry.path)]
     found = {}
     for name in _files_below(folder):
-        path = os.path.join(folder, name)  # noqa: PTH118 - many files at every part
+        path = os.path.join(folder, name)
         if name.endswith(".py"):
             found[name] = kept(path, name, lambda source: module_of(source, "", package=False)).meaning
         elif name.partition("/")[0] in packages and _is_data(PurePosixPath(name)):
@@ -168,7 +168,7 @@ def _package_folder(place: Place) -> str:
     outermost = place_of(_outermost_package(place.name))
     if outermost and outermost.folders and outermost.file:
         return outermost.folders[0]
-    return os.path.dirname(place.file) if "." in place.name else ""  # noqa: PTH120 - text in, text out
+    return os.path.dirname(place.file) if "." in place.name else ""
 
 
 def _outermost_package(module: str) -> str:
@@ -199,7 +199,7 @@ def _described(one: metadata.Distribution) -> Installed:
         f"\n{record}" if record else "",
         _project(one.read_text("direct_url.json")),
         tuple(one.requires or ()),
-        tuple([*points, *tops, *beside]),
+        (*points, *tops, *beside),
     )
 
 

@@ -35,12 +35,12 @@ def kept[T](path: str, purpose: str, make: Callable[[bytes], T]) -> T:
         It cannot be read.
     """
     now = time.time_ns()
-    status = os.stat(path)  # noqa: PTH116 - hundreds of files at every part
+    status = os.stat(path)
     stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
     known = _kept.get((path, purpose))
     if known and known[0] == stamp:
         return known[1]  # type: ignore[no-any-return]
-    with open(path, "rb") as file:  # noqa: PTH123 - as above
+    with open(path, "rb") as file:
         made = make(file.read())
     if now - status.st_ctime_ns > _SETTLED:
         _kept[path, purpose] = (stamp, made)
@@ -62,6 +62,6 @@ def search_path() -> tuple[tuple[str, int], ...]:
 
 def _changed(folder: str) -> int:
     try:
-        return os.stat(folder or ".").st_mtime_ns  # noqa: PTH116 - asked at every part
+        return os.stat(folder or ".").st_mtime_ns
     except OSError:
         return 0

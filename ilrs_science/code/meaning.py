@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -96,6 +97,7 @@ def _described(tree: ast.Module, name: str, package: bool) -> Module:
     files = frozenset(_file_names(tree))
     if package:
         tree = _WithoutHandedOn(used).visit(tree)
+    needs = {need for need in needs if re.split("[.:]", need)[0] not in sys.stdlib_module_names}
     return Module(_digest(tree), frozenset(needs), unused, bindings, files)
 
 
@@ -106,10 +108,10 @@ def _digest(tree: ast.AST) -> str:
 class _Bare(ast.NodeTransformer):
     """Takes out what does nothing when it runs: docstrings, and what only type checkers read."""
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:  # noqa: N802 - the name ast calls
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         return None if _is_text(node.value) else self.generic_visit(node)
 
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.AST] | None:  # noqa: N802 - the name ast calls
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.AST] | None:
         test = node.test
         word = test.id if isinstance(test, ast.Name) else getattr(test, "attr", "")
         visited = self.generic_visit(node)
@@ -128,13 +130,13 @@ class _WithoutHandedOn(ast.NodeTransformer):
     def __init__(self, used: set[str]) -> None:
         self.used = used
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:  # noqa: N802 - the name ast calls
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
         kept = self.used | {"*"}
         if node.module != "__future__":
             node.names = [one for one in node.names if (one.asname or one.name) in kept]
         return node if node.names else None
 
-    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:  # noqa: N802 - the name ast calls
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
         return None if [getattr(target, "id", "") for target in node.targets] == ["__all__"] else node
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -36,37 +37,55 @@ class Place:
         return folder
 
 
+class Survey:
+    """Where modules lie at one moment: what has been looked at is not looked at again."""
+
+    def __init__(self) -> None:
+        self._listed = cache(_listed)
+        self.place_of = cache(self._place_of)
+        self.place_below = cache(self._place_below)
+
+    def _place_of(self, name: str) -> Place | None:
+        """Return where a module lies; None if there is no such module."""
+        outer, _, last = name.rpartition(".")
+        if not outer:
+            return _outermost(name)
+        parent = self.place_of(outer)
+        return self.place_below(parent, last) if parent else None
+
+    def _place_below(self, package: Place, last: str) -> Place | None:
+        """Return where a submodule lies; None if the package has no such module."""
+        name = f"{package.name}.{last}"
+        namespace = []
+        for folder in package.folders:
+            names = self._listed(folder)
+            stem = path.join(folder, last)
+            if last in names and "__init__.py" in self._listed(stem):
+                return Place(name, path.join(stem, "__init__.py"), (stem,))
+            # The order of Python: what is compiled goes before its source.
+            for suffix in (*EXTENSION_SUFFIXES, ".py", ".pyc"):
+                if last + suffix in names:
+                    return Place(name, stem + suffix)
+            if last in names and path.isdir(stem):
+                namespace.append(stem)
+        return Place(name, "", tuple(namespace)) if namespace else None
+
+    def submodules(self, package: Place) -> list[str]:
+        """Return the last names of all that may be a module directly below a package."""
+        names = {name.partition(".")[0] for folder in package.folders for name in self._listed(folder)}
+        return sorted(name for name in names if name.isidentifier() and name != "__init__")
+
+
 def place_of(name: str) -> Place | None:
-    """Return where a module lies; None if there is no such module."""
-    outer, _, last = name.rpartition(".")
-    if not outer:
-        return _outermost(name)
-    parent = place_of(outer)
-    return place_below(parent, last) if parent else None
+    """Return where a module lies now; None if there is no such module."""
+    return Survey().place_of(name)
 
 
-def place_below(package: Place, last: str) -> Place | None:
-    """Return where a submodule lies; None if the package has no such module."""
-    name = f"{package.name}.{last}"
-    namespace = []
-    for folder in package.folders:
-        stem = path.join(folder, last)
-        if path.isdir(stem):
-            if path.isfile(init := path.join(stem, "__init__.py")):
-                return Place(name, init, (stem,))
-            namespace.append(stem)
-        for suffix in (*EXTENSION_SUFFIXES, ".py", ".pyc"):
-            if path.isfile(stem + suffix):
-                return Place(name, stem + suffix)
-    return Place(name, "", tuple(namespace)) if namespace else None
-
-
-def submodules(package: Place) -> list[str]:
-    """Return the last names of all that may be a module directly below a package."""
-    import os  # noqa: PLC0415
-
-    found = {entry.name.partition(".")[0] for folder in package.folders for entry in os.scandir(folder)}
-    return sorted(name for name in found if name.isidentifier() and name != "__init__")
+def _listed(folder: str) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))
+    except OSError:
+        return frozenset()
 
 
 def _outermost(name: str) -> Place | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -109,9 +109,3 @@ def check_counts(
             f"the records speak of samples of files that the plan does not have: {stray}; please report this"
         )
     return outside
-
-
-def totals(records: Iterable[Record], outside: Mapping[str, int]) -> Counts:
-    """Return the samples over a whole cube; those outside its axis are read and rejected."""
-    beyond = sum(outside.values())
-    return sum((record.counts for record in records), Counts(read=beyond, rejected=beyond))

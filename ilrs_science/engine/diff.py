@@ -71,7 +71,7 @@ class Diff:
         again |= {"missing"} if forget_missing else set()
         return [n for n, verdict in enumerate(self.verdicts) if verdict not in _STANDS or verdict in again]
 
-    def asked(self, *, forget_missing: bool = False) -> dict[str, int]:
+    def asked(self, *, forget_missing: bool = False) -> dict[Verdict, int]:
         """Return the number of parts whose good data would be replaced, by cause."""
         return {
             cause: count

@@ -26,6 +26,8 @@ TT_LESS_TAI = 32_184_000_000
 """ns, by definition."""
 J2000 = 10957 * DAY + DAY // 2
 """2000-01-01T12:00:00 of any scale, ns since 1970."""
+FIRST_UTC = -315_619_200 * SECOND + 943_482_000
+"""TAI ns of 1960-01-01T00:00:00, where UTC begins."""
 _STEPS = 2 * 365 * DAY
 """1972-01-01, since when UTC has only whole seconds inserted."""
 _LAST = 9_000_000_000 * SECOND

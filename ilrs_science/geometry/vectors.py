@@ -141,12 +141,12 @@ def _notes(frames: set[str], moments: Nanoseconds) -> dict[str, str]:
 
 def _labelled_moments(vectors: xr.DataArray, time: Moments | None, scale: str | None) -> xr.DataArray:
     """Return the times of labelled vectors, int64 ns of TAI."""
-    if time is None and "time" not in vectors.coords:
+    if time is None and not {"time", "tai"} & set(vectors.coords):
         msg = "the vectors have no coordinate time; give time="
         raise IlrsError(msg)
-    own = "tai" if "tai" in vectors.coords else "time"
-    given: Any = vectors.coords[own] if time is None else time
-    ns = tai(given, scale)
+    exact = time is None and "tai" in vectors.coords
+    given: Any = vectors.coords["tai" if exact else "time"] if time is None else time
+    ns = tai(given, "tai" if exact else scale)
     moments = xr.DataArray(ns, dims=given.dims if isinstance(given, xr.DataArray) else ("time",) * ns.ndim)
     if any(vectors.sizes.get(name) != size for name, size in moments.sizes.items()):
         raise IlrsError(f"times along {dict(moments.sizes)} do not fit vectors along {dict(vectors.sizes)}")

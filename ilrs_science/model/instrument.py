@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any
 
 import xarray as xr
@@ -57,10 +58,23 @@ class Instrument:
 
     def __post_init__(self) -> None:
         steps: Any = self.steps
-        if not isinstance(steps, tuple) or not all(isinstance(one, FunctionType) for one in steps):
+        if not isinstance(steps, tuple):
             raise TypeError(
                 f"instrument {self.name}: steps is {steps!r}; expected a tuple of functions, such as (one,)"
             )
+        parts = {"read": self.read, "index": self.index} | {f"steps[{n}]": one for n, one in enumerate(steps)}
+        for part, found in parts.items():
+            if not isinstance(found, FunctionType) and (part, found) != ("index", None):
+                raise TypeError(f"instrument {self.name}: {part} is {_described(found)}; expected a plain function")
         names = ", ".join(one.__name__ for one in steps)
         if len({one.__name__ for one in steps}) < len(steps):
             raise ValueError(f"instrument {self.name}: its steps are called {names}; pipelines need unique names")
+
+
+def _described(found: object) -> str:
+    """Return what was found in the place of a function, and how to make a function of it."""
+    if isinstance(found, partial):
+        return f"functools.partial of {found.func!r}, whose code and arguments nobody can compare"
+    if isinstance(found, MethodType):
+        return f"a method of {found.__self__!r}, whose state nobody can compare"
+    return f"{found!r}, a {type(found).__name__}"

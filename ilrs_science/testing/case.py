@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -262,10 +261,9 @@ def region_of(part: Part, times: Any, site: str) -> Part:
 
 
 def _with_digest(granule: Granule, instrument: Instrument) -> Granule:
-    """Return a granule with what every inventory knows of a file."""
-    named = replace(granule, instrument=instrument.name)
-    if named.sha256:
-        return named
-    with blaming(f"opening {granule.url}"):
-        data = granule.read_bytes()
-    return replace(named, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    """Return a granule with what every inventory knows of a file, and of those beside it."""
+    named = catalog.Inventory((replace(granule, instrument=instrument.name),), ())
+    found = catalog.hashed(named, [instrument])
+    if found.rejected:
+        raise ConformanceError(f"opening {granule.url}: {found.rejected[0].reason}")
+    return found.granules[0]

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.testing import checks_of_declarations as declarations
+from ilrs_science.testing import checks_of_files as files
 from ilrs_science.testing import checks_of_runs as runs
 from ilrs_science.testing import checks_of_steps as steps_alone
 from ilrs_science.testing.case import Case, Steps, prepare, told
@@ -24,6 +25,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
             declarations.found,
             declarations.pickles,
             declarations.index,
+            files.files_beside,
             declarations.units,
             declarations.signatures,
             steps_alone.input_untouched,

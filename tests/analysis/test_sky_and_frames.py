@@ -8,11 +8,11 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
-from astropy.time import Time
 
 import ilrs_science as ilrs
 from ilrs_science import Site, geometry
 from ilrs_science.errors import CubeError, IlrsError
+from ilrs_science.geometry.labels import both_times
 
 START = geometry.parse_utc("2031-03-01T00:00:00Z")
 SITES = (
@@ -33,7 +33,7 @@ def cube(*, lazy: bool = False, frame: str = "ENU", sites: tuple[Site, ...] = SI
         },
         {
             "site": [site.name for site in sites],
-            "time": ("time", TIMES.astype("datetime64[ns]"), {"time_scale": "TAI"}),
+            **both_times(TIMES),
             "axis": ["x", "y", "z"],
         },
         {"ilrs_schema": json.dumps({"sites": [asdict(site) for site in sites]})},
@@ -120,7 +120,9 @@ def test_times_come_in_any_scale_with_its_name() -> None:
     tcl = cube().ilrs.time("tcl")
     assert tcl.attrs["time_scale"] == "TCL"
     np.testing.assert_array_equal(tcl.values.astype("i8"), geometry.convert(TIMES, "tai", "tcl"))
-    assert str(cube().ilrs.utc.values[0]) == "2031-03-01T00:00:00.000000000"
+    assert np.array_equal(tcl.tai, cube().tai)
+    assert np.array_equal(cube().b.ilrs.time("utc"), cube().time)
+    assert str(cube().time.values[0]) == "2031-03-01T00:00:00.000000000"
 
 
 def test_what_cannot_be_done_is_said() -> None:
@@ -167,19 +169,40 @@ def test_the_reflectors_stand_where_laser_ranging_puts_them(name: str) -> None:
     assert site.height == pytest.approx(place.height, abs=0.1)
 
 
-def test_samples_are_selected_by_utc_in_cubes_and_variables_alike() -> None:
+def test_samples_are_selected_by_utc_with_what_xarray_has() -> None:
     for what in (cube(), cube().b):
-        assert what.ilrs.sel_utc("2031-03-01T00:01", "2031-03-01T00:02:00+00:00").sizes["time"] == 60
-        assert what.ilrs.sel_utc(np.datetime64("2031-03-01T00:09"), None).sizes["time"] == 60
-        assert what.ilrs.sel_utc(None, Time("2031-03-01T00:01:00", scale="tai")).sizes["time"] == 23
-        assert what.ilrs.utc.sel(time=TIMES[0].astype("datetime64[ns]")) == np.datetime64("2031-03-01", "ns")
+        assert what.sel(time=slice("2031-03-01T00:01", "2031-03-01T00:02:59")).sizes["time"] == 120
+        assert what.sel(time="2031-03-01T00:09").sizes["time"] == 60
+        minutes = what.resample(time="1min").mean()
+        assert minutes.time.values[0] == np.datetime64("2031-03-01T00:00:00")
+        assert minutes.sizes["time"] == 10
+
+
+def test_what_was_resampled_has_no_tai_and_takes_its_sky_from_utc() -> None:
+    minutes = cube().resample(time="1min").mean().assign_attrs(cube().attrs)
+    assert "tai" not in minutes.coords
+    np.testing.assert_array_equal(minutes.ilrs.sun.alt, cube().ilrs.sun.alt.isel(time=slice(None, None, 60)))
+
+
+def test_over_a_leap_second_sky_and_frames_go_by_the_exact_times() -> None:
+    exact = geometry.parse_utc("2016-12-31T23:59:50") + np.arange(len(TIMES)) * 10**9
+    over = cube().assign_coords(both_times(exact))
+    assert over.indexes["time"].is_monotonic_increasing
+    assert over.indexes["time"].is_unique
+    alone = geometry.altaz("sun", SITES[0], exact, scale="tai")
+    np.testing.assert_array_equal(over.ilrs.sun.alt.sel(site=SITES[0].name), alone.alt)
+    assert np.isfinite(over.ilrs.to_frame("MFA").b.isel(time=slice(10, -10))).all()
+    matrices = geometry.rotation("ENU", "GSE", exact, scale="tai", site=SITES[0])
+    turned = np.einsum("tij,tj->ti", matrices, over.b.sel(site=SITES[0].name))
+    np.testing.assert_allclose(over.ilrs.to_frame("GSE").b.sel(site=SITES[0].name), turned, atol=1e-5)
 
 
 def test_a_cube_without_times_is_not_taken_to_1970() -> None:
-    with pytest.raises(CubeError, match="no coordinate time"):
-        _ = cube().drop_vars("time").ilrs.sun
-    with pytest.raises(CubeError, match="no coordinate time"):
-        _ = cube().drop_vars("time").ilrs.utc
+    timeless = cube().drop_vars(["time", "tai"])
+    with pytest.raises(CubeError, match="no coordinate tai, and no time"):
+        _ = timeless.ilrs.sun
+    with pytest.raises(CubeError, match="no coordinate tai, and no time"):
+        timeless.ilrs.time("tdb")
 
 
 def test_a_frame_of_one_site_can_be_left_again() -> None:
@@ -187,7 +210,8 @@ def test_a_frame_of_one_site_can_be_left_again() -> None:
     back = one.ilrs.to_frame("GSE").ilrs.to_frame("ENU").ilrs.to_frame("GSE").ilrs.to_frame("ENU")
     np.testing.assert_allclose(back.b, one.b, atol=5e-6)
     assert back.b.attrs["site"] == "mare"
-    assert back["time"].attrs["time_scale"] == "TAI"
+    assert back["time"].attrs["time_scale"] == "UTC"
+    assert back["tai"].identical(one["tai"])
 
 
 def test_a_running_mean_wants_equal_steps_and_some_samples() -> None:

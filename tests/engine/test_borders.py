@@ -36,11 +36,11 @@ def index(granule):
 
 def read(granule):
     gzip.GzipFile(fileobj=io.BytesIO(granule.read_bytes())).read()
-    return xr.Dataset({"v": ("time", KEPT)}, {"time": granule.start + np.arange(4)})
+    return xr.Dataset({"v": ("time", KEPT)}, {"tai": ("time", granule.start + np.arange(4))})
 
 
 def state(ds):
-    return ds.assign(v_uncertainty=ds.v * 0)
+    return ds.assign(v_uncertainty=xr.ones_like(ds.v))
 
 
 instrument = Instrument("gzipped", "*.gzt", read, (state,), Product(Variable("v", ("time",), "f4", "1")), index=index)
@@ -129,7 +129,7 @@ def test_a_decoder_that_raises_an_os_error_on_bad_bytes_rejects_the_granule_and_
 def test_integers_without_a_good_sample_have_their_fill_in_a_mean() -> None:
     product = Product(Variable("n", ("time",), "i8", "1", uncertainty=False), place="mean")
     block = Block(product, "mean", RegularAxis(0, 10, 2))
-    samples = xr.Dataset({"n": ("time", np.array([5])), "quality": ("time", np.array([2], "u2"))}, {"time": [3]})
+    samples = xr.Dataset({"n": ("time", np.array([5])), "quality": ("time", np.array([2], "u4"))}, {"time": [3]})
     block.put(samples, np.array([0]), np.array([3]))
     assert block.arrays["n"].tolist() == [np.iinfo("i8").max] * 2
 
@@ -137,7 +137,8 @@ def test_integers_without_a_good_sample_have_their_fill_in_a_mean() -> None:
 def test_a_number_that_is_missing_is_flagged_even_where_flags_have_more_dimensions() -> None:
     product = Product(Variable("v", ("time",), "f4", "1", uncertainty=False), quality=("time", "x"), x=3)
     block = Block(product, "slot", RegularAxis(0, 10, 1))
-    flags = (("x", "time"), np.zeros((3, 1), "u2"))
+    flags = (("x", "time"), np.zeros((3, 1), "u4"))
     samples = xr.Dataset({"v": ("time", np.array([np.nan], "f4")), "quality": flags}, {"time": [3]})
     block.put(samples, np.array([0]), np.array([3]))
+    block.finish()
     assert block.arrays["quality"].tolist() == [[1, 1, 1]]

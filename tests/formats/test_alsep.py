@@ -335,7 +335,8 @@ def test_the_real_tapes_agree_with_the_data_sheet(real_data: Path, number: int) 
         rate = fact["rate_hz"]
         if name.startswith("GP"):  # a trace a frame; three times the rate, or 20 samples would last as long as three
             begin = parse_utc(fact["start"])
-            branch = branch.sel(time=slice(begin, begin + 169 * 10**6))
+            times = branch.tai.values.astype("i8")
+            branch = branch.isel(time=(times >= begin) & (times <= begin + 169 * 10**6))
             rate *= 3
         values = branch[name].values
         assert (len(values), values.min(), values.max()) == (fact["npts"], fact["min"], fact["max"])

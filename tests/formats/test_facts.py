@@ -142,7 +142,9 @@ def test_every_first_and_last_time_is_that_of_the_samples(real_data: Path, tmp_p
             continue
         path = local_copy(real_data, file, tmp_path)
         spans = [end for one in formats.index(path) for end in (one.start, one.stop - 1)]
-        samples = [values for name, values in arrays(formats.read(path, **options)) if name.endswith("/time")]
+        samples = [
+            values.astype("i8") for name, values in arrays(formats.read(path, **options)) if name.endswith("/tai")
+        ]
         times = np.concatenate([np.ravel(one) for one in (*samples, spans)])
         for text, tai, digit in wanted:
             checked += 1

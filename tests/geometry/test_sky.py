@@ -197,8 +197,10 @@ def test_results_say_units_frames_and_what_they_were_made_with() -> None:
     for found in (seen, subpoint("sun", TIMES, scale="tai"), libration(TIMES, scale="tai")):
         assert found.sizes == {"time": len(TIMES)}
         assert found.attrs["ephemeris"] == default_ephemeris().name
-        assert found["time"].attrs["time_scale"] == "TAI"
-        assert np.array_equal(found["time"], TIMES)
+        assert found["tai"].attrs["time_scale"] == "TAI"
+        assert np.array_equal(found["tai"], TIMES)
+        assert found["time"].attrs["time_scale"] == "UTC"
+        assert np.array_equal(found["time"].astype("i8"), convert(TIMES, "tai", "utc").astype("i8"))
         assert set(found) <= {"alt", "az", "lon", "lat", "distance"}
     assert subpoint("sun", TIMES, scale="tai").attrs["frame"] == "MOON_ME"
     assert subpoint("sun", TIMES, scale="tai")["lon"].attrs["standard_name"] == "longitude"

@@ -15,12 +15,13 @@ import ilrs_science as ilrs
 from ilrs_science.analysis.coadd import coadd
 from ilrs_science.formats.pds3 import read_image
 from ilrs_science.geometry import isot, parse_utc
+from ilrs_science.geometry.labels import both_times
 from ilrs_science.instruments import clementine_star_tracker as camera
 from ilrs_science.model.quality import flag_attributes
 from ilrs_science.simulate.frame_transfer import Quantity, pds3_file, simulate
 
 STEPS = ["flag_saturation", "desmear", "subtract_dark", "flag_moon", "to_rate"]
-SATURATED, BAD, NO_REFERENCE, TRAIL, MOON = 2, 4, 128, 256, 512
+SATURATED, BAD, NO_REFERENCE, TRAIL, MOON = 2, 4, 128, 1 << 16, 1 << 17
 
 
 def reduce(folder: Path, output: Path, *, raw: list[str] | None = None, leave_out: str = "", **more: Any) -> xr.Dataset:
@@ -75,15 +76,16 @@ def block(**shape: Any) -> xr.Dataset:
     """Return samples of four by three pixels and two frames with clean flags, as a step gets them."""
     signal = xr.DataArray(np.arange(24, dtype="f4").reshape(2, 4, 3), dims=("time", "y", "x"))
     attributes = flag_attributes(camera.instrument.product.flags)
-    quality = xr.DataArray(np.zeros((2, 4, 3), "u2"), dims=("time", "y", "x"), attrs=attributes)
+    quality = xr.DataArray(np.zeros((2, 4, 3), "u4"), dims=("time", "y", "x"), attrs=attributes)
     return xr.Dataset(
-        {"signal": signal, "quality": quality, "exposure": ("time", [0.1, 0.4]), **shape}, {"time": [1000, 2000]}
+        {"signal": signal, "quality": quality, "exposure": ("time", [0.1, 0.4]), **shape},
+        both_times(np.array([1000, 2000])),
     )
 
 
 def limb_reference(**circles: Any) -> ilrs.Reference:
-    payload = xr.Dataset({name: ("time", values) for name, values in circles.items() if name != "time"})
-    payload = payload.assign_coords(time=np.array(circles["time"], np.int64))
+    payload = xr.Dataset({name: ("time", values) for name, values in circles.items() if name != "tai"})
+    payload = payload.assign_coords(tai=("time", np.array(circles["tai"], np.int64)))
     return ilrs.Reference("clementine-star-tracker", "limb", "*", 0, 1, 0, "", "", payload=payload)
 
 
@@ -163,7 +165,7 @@ def test_the_dark_is_the_median_of_the_corner() -> None:
 
 
 def test_a_frame_without_a_limb_is_flagged_and_others_are_not() -> None:
-    limb = limb_reference(time=[2000, 3000], xc=[0.0, 9.0], yc=[0.0, 9.0], radius=[1.0, 1.0])
+    limb = limb_reference(tai=[2000, 3000], xc=[0.0, 9.0], yc=[0.0, 9.0], radius=[1.0, 1.0])
     quality = camera.flag_moon(block(), limb=limb, margin=0.0).quality.values
     assert (quality[0] == NO_REFERENCE).all()
     assert quality[1].tolist() == [[MOON, MOON, 0], [MOON, 0, 0], [0, 0, 0], [0, 0, 0]]
@@ -192,7 +194,7 @@ def test_the_uncertainty_is_at_least_quantisation_and_unknown_without_a_dark() -
 
 def test_every_step_treats_each_frame_alone() -> None:
     ds = block(noise=("time", [1.0, 2.0]))
-    limb = limb_reference(time=[1000, 2000], xc=[0.0, 2.0], yc=[0.0, 1.0], radius=[1.0, 1.5])
+    limb = limb_reference(tai=[1000, 2000], xc=[0.0, 2.0], yc=[0.0, 1.0], radius=[1.0, 1.5])
     for step, parameters in (
         (camera.flag_saturation, {"level": 20.0}),
         (camera.desmear, {}),
@@ -287,7 +289,7 @@ def write_limb(real_data: Path, folder: Path, times: list[int]) -> None:
     circles = scipy.io.readsav(real_data / "clementine" / "cal" / "orbit219_limb.dat")
     columns = {"xc": "xc", "yc": "yc", "radius": "r_moon"}
     payload = xr.Dataset(
-        {name: ("time", circles[column].astype("f8")) for name, column in columns.items()}, {"time": times}
+        {name: ("time", circles[column].astype("f8")) for name, column in columns.items()}, {"tai": ("time", times)}
     )
     folder.mkdir()
     (folder / "limb.json").write_text(json.dumps(payload.to_dict()))

@@ -14,7 +14,7 @@ def small_cube() -> xr.Dataset:
         {
             "rate": (("time", "x"), rate, {"units": "count / s"}),
             "rate_uncertainty": (("time", "x"), np.full((3, 2), [2, 2], "f4"), {"units": "count / s"}),
-            "quality": (("time", "x"), np.array([[0, 1], [0, 2], [4, 0]], "u2")),
+            "quality": (("time", "x"), np.array([[0, 1], [0, 2], [4, 0]], "u4")),
         },
         {"exposure": ("time", [1.0, 3.0, 50.0], {"units": "s"}), "time": [0, 1, 2]},
     )

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from ilrs_science import Instrument, Product, Variable
-from ilrs_science.model.quality import COMMON_FLAGS, flag_table
+from ilrs_science.model.quality import COMMON_FLAGS, QUALITY_DTYPE, flag_attributes, flag_table, flags_of, set_flag
 
 B = Variable("b", ("time", "axis"), "f4", units="nT")
 PRODUCT = Product(B, quality=("time",), axis=("x", "y"))
@@ -16,7 +16,7 @@ def block(**changes: object) -> xr.Dataset:
     right = {
         "b": (("time", "axis"), np.zeros((3, 2), "f4")),
         "b_uncertainty": (("time", "axis"), np.zeros((3, 2), "f4")),
-        "quality": ("time", np.zeros(3, "u2")),
+        "quality": ("time", np.zeros(3, "u4")),
     }
     return xr.Dataset({name: value for name, value in (right | changes).items() if value is not None})
 
@@ -37,7 +37,7 @@ def test_every_fault_of_a_block_is_listed_at_once_with_found_and_expected() -> N
 
 
 @pytest.mark.parametrize(
-    "quality", [("time", np.zeros(3, "u4")), ((), np.uint16(0)), (("time", "axis"), np.zeros((3, 2), "u2")), None]
+    "quality", [("time", np.zeros(3, "u2")), ((), np.uint32(0)), (("time", "axis"), np.zeros((3, 2), "u4")), None]
 )
 def test_flags_of_another_shape_or_width_are_a_fault(quality: object) -> None:
     assert [fault.path.partition(".")[0] for fault in PRODUCT.check(block(quality=quality))] == ["quality"]
@@ -52,6 +52,8 @@ def test_flags_of_another_shape_or_width_are_a_fault(quality: object) -> None:
         ((B, B), {"axis": 2}, "declared twice"),
         ((Variable("quality", ("time",), "f4", "1"),), {}, "cannot name a variable"),
         ((Variable("count", ("time",), "u4", "1"),), {}, "cannot name a variable"),
+        ((Variable("tai", ("time",), "i8", "ns"),), {}, "cannot name a variable"),
+        ((Variable("time_bounds", ("time",), "f4", "1"),), {}, "cannot name a variable"),
         ((Variable("a b", ("time",), "f4", "1"),), {}, "expected one word"),
         ((Variable("b", "time", "f4", "1"),), {}, "expected a tuple of names"),
         ((Variable("b", ("time",), "foo", "1"),), {}, "float or integer"),
@@ -59,7 +61,7 @@ def test_flags_of_another_shape_or_width_are_a_fault(quality: object) -> None:
         ((B,), {"axis": 2, "quality": ("time", "pixel")}, "'pixel' has no size"),
         ((B,), {"axis": 2, "flags": ("missing",)}, "new one-word names"),
         ((B,), {"axis": 2, "flags": ("two words",)}, "new one-word names"),
-        ((B,), {"axis": 2, "flags": tuple(f"f{n}" for n in range(9))}, "at most 8"),
+        ((B,), {"axis": 2, "flags": tuple(f"f{n}" for n in range(17))}, "at most 16"),
     ],
 )
 def test_a_wrong_declaration_is_refused_with_its_reason(variables: tuple, more: dict, words: str) -> None:
@@ -68,8 +70,19 @@ def test_a_wrong_declaration_is_refused_with_its_reason(variables: tuple, more: 
 
 
 def test_low_bits_mean_the_same_in_every_product() -> None:
-    assert list(flag_table(("mine",)).items())[:8] == [(name, 1 << bit) for bit, name in enumerate(COMMON_FLAGS)]
-    assert flag_table(("mine",))["mine"] == 256
+    flags = flag_table(("mine", "other"))
+    assert list(flags.items())[:-2] == [(name, 1 << bit) for bit, name in enumerate(COMMON_FLAGS)]
+    assert COMMON_FLAGS[8:] == ("conflict", "not_applicable", "censored")
+    assert (flags["mine"], flags["other"]) == (1 << 16, 1 << 17)
+
+
+def test_a_flag_is_raised_by_its_mask_wherever_it_stands_in_the_list() -> None:
+    flags = flag_table(tuple(f"own_{n}" for n in range(16)))
+    quality = xr.DataArray(np.array([0, 64], "u2"), dims="time", attrs=flag_attributes(flags))
+    raised = set_flag(xr.Dataset({"quality": quality}), "own_15", xr.DataArray([True, False], dims="time"))
+    assert raised.quality.dtype == QUALITY_DTYPE
+    assert raised.quality.values.tolist() == [1 << 31, 64]
+    assert flags_of(raised.quality) == flags
 
 
 def test_a_dimension_may_have_values_of_numpy_and_units() -> None:

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ilrs_science import Duration
+from ilrs_science.geometry.labels import both_times
 from ilrs_science.model.step import declared_margin
 from ilrs_science.steps.despike import despike
 
@@ -22,9 +23,9 @@ def samples(rows: list, sigma: float) -> xr.Dataset:
         {
             "b": ("time", b),
             "b_uncertainty": ("time", np.full(len(b), sigma, "f4")),
-            "quality": ("time", np.zeros(len(b), "u2")),
+            "quality": ("time", np.zeros(len(b), "u4")),
         },
-        {"time": np.array([quarter * SECOND // 4 for quarter, _ in rows])},
+        both_times(np.array([quarter * SECOND // 4 for quarter, _ in rows])),
     )
 
 
@@ -67,6 +68,6 @@ def test_any_component_flags_the_sample() -> None:
     b = np.zeros((5, 3), "f4")
     b[2, 1] = 50
     ds = xr.Dataset(
-        {"b": (("time", "axis"), b), "quality": ("time", np.zeros(5, "u2"))}, {"time": np.arange(5) * SECOND}
+        {"b": (("time", "axis"), b), "quality": ("time", np.zeros(5, "u4"))}, both_times(np.arange(5) * SECOND)
     )
     assert despike(ds, window=Duration("10 s"), flag="cosmic_ray").quality.to_numpy().tolist() == [0, 0, 8, 0, 0]

@@ -24,6 +24,7 @@ WRONG = [
     ("closure", "pickles", "step inner: cannot be pickled", set()),
     ("short_index", "index", "lie outside the declared span", set()),
     ("miscounting_index", "index", "the index declares 121 samples; read gives 120", set()),
+    ("looking_beside", "files_beside", "read opens a file that is not declared beside it (declared: nothing)", set()),
     ("no_raw_units", "units", "raw variable counts has no units", set()),
     ("odd_units", "units", "'nanoteslas, roughly', which astropy cannot parse", set()),
     ("no_annotation", "signatures", "factor has no annotation", PLANNED),
@@ -41,7 +42,7 @@ WRONG = [
     ("empty_block", "edge_blocks", "an empty block", set()),
     ("hiding_nan", "edge_blocks", "a block of NaN: b is 0 without a flag in 360 values", set()),
     ("negative", "flags_and_uncertainty", "b_uncertainty is -0.05 in 360 good values", set()),
-    ("stray_bit", "flags_and_uncertainty", "quality has bits 0x1000 that the product does not declare", set()),
+    ("stray_bit", "flags_and_uncertainty", "quality has bits 0x8000 that the product does not declare", set()),
     ("no_uncertainty", "flags_and_uncertainty", "b has no uncertainty; deliver b_uncertainty", set()),
     ("undelivered", "flags_and_uncertainty", "the steps deliver no b_uncertainty", {"schema", "edge_blocks"} | RUNS),
     ("greedy", "memory", "memory=8 allows", set()),
@@ -74,6 +75,10 @@ def test_every_check_has_a_wrong_plugin():
 
 def test_the_right_plugin_passes(toy_lab, raw_files):
     assert faults_of(toy_lab.toy, raw_files) == {}  # test_plugin.py runs the check that is left out here
+
+
+def test_a_declared_file_beside_the_granule_is_right(toy_lab, raw_files):
+    assert faults_of(toy_lab.looking_rightly, raw_files, ["index", "files_beside", "repeatable"]) == {}
 
 
 def test_frames_and_steps_over_whole_granules_pass(toy_lab, raw_files):
@@ -132,5 +137,5 @@ def test_a_report_reads_well_and_becomes_json(toy_lab, raw_files, tmp_path):
     report = check_instrument(toy_lab.toy, [gone], raise_on_failure=False)
     assert not report.ok
     assert "found" not in report.failed
-    assert f"opening {gone}: FileNotFoundError" in str(report)
+    assert f"opening {gone}: cannot be read (FileNotFoundError" in str(report)
     assert report.as_json()["results"][0] == {"check": "found", "ok": True, "detail": ""}

@@ -32,6 +32,7 @@ def simulate(folder: Path) -> Sequence[Path]:
         records["counts"] = 1000 + np.rint(rng.normal(0, 50, (120, 3)))
         paths.append(folder / f"base-{number}.toy")
         paths[-1].write_bytes(records.tobytes())
+        paths[-1].with_suffix(".gain").write_text("2.0")
     return paths
 
 
@@ -128,6 +129,23 @@ def index_miscounting(granule: Granule):
 
 
 miscounting_index = _wrong("toy-miscounting-index", index=index_miscounting)
+
+
+def read_looking_beside(granule: Granule) -> xr.Dataset:
+    gain = Path(granule.url).with_suffix(".gain")
+    ds, factor = read(granule), float(gain.read_text()) if gain.exists() else 1.0
+    return ds.assign(counts=ds.counts.copy(data=(ds.counts.to_numpy() * factor).astype("f4")))
+
+
+looking_beside = _wrong("toy-looking-beside", read=read_looking_beside)
+
+
+def read_declared(granule: Granule) -> xr.Dataset:
+    ds, factor = read(granule), float(granule.beside["GAIN"].read_bytes())
+    return ds.assign(counts=ds.counts.copy(data=(ds.counts.to_numpy() * factor).astype("f4")))
+
+
+looking_rightly = _wrong("toy-looking-rightly", read=read_declared, beside={"GAIN": "{stem}.gain"})
 
 
 def misspells(ds: xr.Dataset) -> xr.Dataset:
@@ -256,7 +274,7 @@ def negative_sigma(ds: xr.Dataset) -> xr.Dataset:
 
 
 def undeclared_bit(ds: xr.Dataset) -> xr.Dataset:
-    return ds.assign(quality=ds.quality | np.uint16(1 << 12))
+    return ds.assign(quality=ds.quality | np.uint32(1 << 15))
 
 
 def unknown_sigma(ds: xr.Dataset) -> xr.Dataset:

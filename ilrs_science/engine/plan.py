@@ -22,6 +22,7 @@ from ilrs_science.engine.outputs import raw_in_output_faults
 from ilrs_science.engine.partition import Span, spans, whole_time
 from ilrs_science.engine.parts import EVER, find_sites, make_axis, make_parts, overlaps, without_duplicates
 from ilrs_science.engine.planned import CollectionPlan, Plan
+from ilrs_science.engine.rehearsal import chain_faults
 from ilrs_science.engine.resolve import absent_reference_words, with_references
 from ilrs_science.errors import Fault, FormatError, OutageError, PlanError
 from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
@@ -131,7 +132,8 @@ def _one_cube(checked: Checked, whole: _Whole, pipeline: Pipeline, *, strict: bo
         with_references(made.parts, checked.known, made.axis) if made.parts else ([], [], [])
     )
     warnings = [*map(absent_reference_words, absent), *site_warnings(pipeline, made.granules)]
-    faults += [*whole.faults, *reference_faults, *_memory_faults(made), *(warnings if strict else [])]
+    faults += [*whole.faults, *reference_faults, *chain_faults(pipeline, instrument, parts), *_memory_faults(made)]
+    faults += warnings if strict else []
     if faults:
         raise PlanError(faults)
     return replace(

@@ -129,20 +129,16 @@ def sources(distribution: Installed) -> dict[str, str]:
     """Return the digests of all sources of a distribution that is installed editable, Python by its meaning."""
     project = Path(distribution.project)
     folder = str(project / "src" if (project / "src").is_dir() else project)
-    packages = [entry.name for entry in os.scandir(folder) if entry.is_dir() and place_below_is_package(entry.path)]
+    names = list(_files_below(folder))
+    packages = {name.partition("/")[0] for name in names if "/" in name and name.endswith(".py")}
     found = {}
-    for name in _files_below(folder):
+    for name in names:
         path = os.path.join(folder, name)
         if name.endswith(".py"):
             found[name] = kept(path, name, lambda source: module_of(source, "", package=False)).meaning
         elif name.partition("/")[0] in packages and _is_data(PurePosixPath(name)):
             found[name] = bytes_digest(path)
     return found
-
-
-def place_below_is_package(folder: str) -> bool:
-    """Tell whether a folder is a package, or a namespace of packages."""
-    return any(entry.name.endswith(".py") for entry in os.scandir(folder))
 
 
 def _is_data(name: PurePosixPath) -> bool:

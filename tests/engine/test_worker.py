@@ -245,9 +245,3 @@ def test_a_part_needs_less_memory_than_the_plan_says_however_long_the_run(campai
     assert max(peaks) < min(planned)
     assert peaks[1] < 1.3 * peaks[0]
     assert planned[1] < 1.5 * planned[0]
-
-
-def test_the_code_of_a_plugin_is_every_file_of_its_package() -> None:
-    digest = registry.code_digest([clock.to_units])
-    assert digest == registry.code_digest([raw.read])
-    assert digest != registry.code_digest([])

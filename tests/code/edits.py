@@ -56,4 +56,4 @@ for file, old, new in json.loads(sys.stdin.read()):
     after = all_codes()
     path.write_bytes(content)
     answers.append(sorted(name for name in before if before[name] != after[name]))
-print(json.dumps(answers))
+sys.stdout.write(json.dumps(answers))

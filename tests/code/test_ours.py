@@ -22,7 +22,7 @@ EVERY = ["accessor", "any", "any+pds3", "fluxgate", "fluxgate+cdf", "read_cdf", 
 ANY = ["any"]
 CDF = ["any", "fluxgate+cdf", "read_cdf"]
 FLUXGATE = ["fluxgate", "fluxgate+cdf"]
-MORE_FORMATS = "from ilrs_science.formats import packets\n_MODULES = (packets, "
+MORE_FORMATS = "from ilrs_science.formats import idl as more\n_MODULES = (more, "
 EDITS: dict[str, tuple[str, str, str, list[str]]] = {
     # file, text to replace (nothing: at the end), new text, identities that change
     "the worker": ("engine/worker.py", "", EDIT, EVERY),

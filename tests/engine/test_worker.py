@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ilrs_toys import clock, raw
+from ilrs_toys import raw
 from ilrs_toys.campaign import SECOND, START, Campaign, equal, values
 
 import ilrs_science as ilrs
-from ilrs_science import registry
 from ilrs_science.engine.run import Report
 from ilrs_science.engine.worker import reduce, reduce_json
 from ilrs_science.model.part import Part

@@ -23,11 +23,6 @@ class Place:
     """Where its submodules are, if it is a package."""
 
     @property
-    def is_source(self) -> bool:
-        """Whether the file is Python."""
-        return self.file.endswith(".py")
-
-    @property
     def outermost_folder(self) -> str:
         """The folder in which the outermost name lies."""
         depth = self.name.count(".") + (path.basename(self.file) == "__init__.py")

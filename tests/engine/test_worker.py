@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ilrs_toys import clock, raw
+from ilrs_toys import raw
 from ilrs_toys.campaign import SECOND, START, Campaign, equal, values
 
 import ilrs_science as ilrs
-from ilrs_science import registry
 from ilrs_science.engine.run import Report
 from ilrs_science.engine.worker import reduce, reduce_json
 from ilrs_science.model.part import Part
@@ -252,9 +251,3 @@ def test_a_part_needs_less_memory_than_the_plan_says_however_long_the_run(campai
     assert max(peaks) < min(planned)
     assert peaks[1] < 1.3 * peaks[0]
     assert planned[1] < 1.5 * planned[0]
-
-
-def test_the_code_of_a_plugin_is_every_file_of_its_package() -> None:
-    digest = registry.code_digest([clock.to_units])
-    assert digest == registry.code_digest([raw.read])
-    assert digest != registry.code_digest([])

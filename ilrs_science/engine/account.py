@@ -92,7 +92,7 @@ def check_counts(
                 raise CountError(
                     f"part {record.part}, {outcome.url}: {outcome.counts} do not add up; please report this"
                 )
-    outside = {}
+    outside: dict[str, int] = {}
     for granule in granules:
         key = (granule.sha256, granule.site)
         rest = granule.count - read.pop(key, 0)

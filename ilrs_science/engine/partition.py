@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ilrs_science.errors import Fault
+from ilrs_science.geometry.lunations import lunation_at, new_moon
 from ilrs_science.geometry.time import tai_to_utc, utc_to_tai
 from ilrs_science.model.granule import Granule
 from ilrs_science.pipeline import MOST_SLOTS, Pipeline, TimeSpan
@@ -79,12 +80,10 @@ def _slot_from(edge: int, time: TimeSpan) -> int:
 def _edges(kind: str, start: int, stop: int) -> Iterator[tuple[str, int]]:
     """Yield label and first instant, TAI ns, of every year, month, day or lunation that a span touches."""
     if kind == "lunation":
-        from ilrs_science.geometry.lunations import lunation_at, new_moon  # noqa: PLC0415
-
         for number in range(lunation_at(start), lunation_at(stop - 1) + 1):
             yield f"lunation-{number}", new_moon(number)
         return
     unit = _CALENDAR[kind]
     first, last = (np.datetime64(int(tai_to_utc(one)), "ns").astype(f"datetime64[{unit}]") for one in (start, stop - 1))
-    for one in np.arange(first, last + np.timedelta64(1, unit)):
+    for one in np.arange(first, last + np.timedelta64(1, unit)  # type: ignore[call-overload]):
         yield str(one), int(utc_to_tai(one.astype("datetime64[ns]").astype(np.int64)))

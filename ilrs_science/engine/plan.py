@@ -132,7 +132,7 @@ def _one_cube(checked: Checked, whole: _Whole, pipeline: Pipeline, *, strict: bo
         with_references(made.parts, checked.known, made.axis) if made.parts else ([], [], [])
     )
     warnings = [*map(absent_reference_words, absent), *site_warnings(pipeline, made.granules)]
-    faults += [*whole.faults, *reference_faults, *chain_faults(pipeline, instrument, parts), *_memory_faults(made)]
+    faults += [*whole.faults, *reference_faults, *chain_faults(pipeline, made.instrument, parts), *_memory_faults(made)]
     faults += warnings if strict else []
     if faults:
         raise PlanError(faults)

@@ -202,7 +202,7 @@ class _Run:
 
     def _check_shards(self, found: dict[tuple[int, int], Record]) -> None:
         """Hold one listing of the store against all records, before the cube is called complete."""
-        listing = self.place.list()
+        listing = self.place.listing()
         other = [one.part for one in found.values() if shards.state(one, listing) != "same"]
         if other:
             numbers = ", ".join(map(str, other[:10]))

@@ -77,7 +77,7 @@ def adopt(url: str) -> int:
     place = target(url)
     with leased(place) as lease:
         loaded = records.load(place)
-        listing = place.list()
+        listing = place.listing()
         moved = [
             one for one in loaded.records.values() if one.status == "done" and shards.state(one, listing) != "same"
         ]

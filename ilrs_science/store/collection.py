@@ -73,10 +73,10 @@ def refresh(place: Target, attributes: Mapping[str, Any]) -> None:
     """Write the root document of a collection anew, with the metadata of all its cubes as they are now."""
     metadata: dict[str, Any] = {}
     for name in place.names():
-        document = place.read(f"{name}/{_ROOT}") if name.endswith(_SUFFIX) else None
-        if document is None:
+        stored = place.read(f"{name}/{_ROOT}") if name.endswith(_SUFFIX) else None
+        if stored is None:
             continue
-        root = json.loads(document)
+        root = json.loads(stored)
         inner = root.pop("consolidated_metadata", {}).get("metadata", {})
         metadata[name] = root
         metadata |= {f"{name}/{key}": value for key, value in inner.items()}

@@ -249,7 +249,7 @@ def shard_keys(place: Target) -> list[str]:
         return []
     own = {"time", "tai", "time_bounds", "site", "lon", "lat", "height", *found.schema["product"]["coordinates"]}
     names = {name.partition("/")[0] for name in place.names()} - own - {"records", _ROOT}
-    return [key for name in sorted(names) for key in place.list(name) if key.startswith(f"{name}/c/")]
+    return [key for name in sorted(names) for key in place.listing(name) if key.startswith(f"{name}/c/")]
 
 
 def remove_beyond(place: Target, wanted: Declaration) -> None:
@@ -258,7 +258,7 @@ def remove_beyond(place: Target, wanted: Declaration) -> None:
         return
     last = -(-wanted.axis.count // wanted.cut.shard)
     for variable in wanted.product.stored(wanted.place):
-        for key in place.list(f"{variable.name}/c"):
+        for key in place.listing(f"{variable.name}/c"):
             if int(key.split("/")[2]) >= last:
                 place.delete(key)
 
@@ -325,6 +325,6 @@ def _check_empty(place: Target) -> None:
     names = place.names()
     if not names:
         return
-    ours = "records" in names and any(name.startswith("records/lease-") for name in place.list("records"))
+    ours = "records" in names and any(name.startswith("records/lease-") for name in place.listing("records"))
     if not ours:
         raise CubeError(f"{place.url} exists and is not a cube; choose another output, or remove it")

@@ -128,7 +128,7 @@ def current(target: Target) -> Lease | None:
     CubeError
         It cannot be read.
     """
-    numbers = [int(match[1]) for name in target.list("records") if (match := _LEASE.fullmatch(name))]
+    numbers = [int(match[1]) for name in target.listing("records") if (match := _LEASE.fullmatch(name))]
     if not numbers:
         return None
     name = f"records/lease-{max(numbers)}"

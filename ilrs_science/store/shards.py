@@ -140,7 +140,7 @@ def _marks(place: Target, keys: Mapping[str, Any]) -> dict[str, str]:
     if isinstance(place, Folder):
         return {key: str((place.path / key).stat().st_mtime_ns) for key in keys}
     folders = {key.rpartition("/")[0] for key in keys}
-    listed = {name: found for folder in folders for name, found in place.list(folder).items()}
+    listed = {name: found for folder in folders for name, found in place.listing(folder).items()}
     return {key: listed[key].mark for key in keys}
 
 

@@ -112,7 +112,7 @@ def _installed(kind: Kind) -> list[tuple[Plugin, EntryPoint]]:
 
 
 @lru_cache(maxsize=4)
-def _installed_in(kind: Kind, folders: tuple[tuple[str, str], ...]) -> list[tuple[Plugin, EntryPoint]]:  # noqa: ARG001
+def _installed_in(kind: Kind, folders: tuple[tuple[str, int], ...]) -> list[tuple[Plugin, EntryPoint]]:  # noqa: ARG001
     # One distribution seen twice on sys.path (an editable install, say) is still one plugin.
     points = {(p.name, p.value, *_distribution(p)): p for p in entry_points(group=f"ilrs_science.{kind}")}
     names = Counter(point.name for point in points.values())

@@ -19,7 +19,7 @@ from ilrs_science.code.kept import bytes_digest, kept
 from ilrs_science.code.meaning import OURS, module_of
 from ilrs_science.code.places import Place, place_of
 
-type Folders = tuple[tuple[str, str], ...]
+type Folders = tuple[tuple[str, int], ...]
 
 SITE = f"{os.sep}site-packages{os.sep}"
 """In the path of what is installed, however little its metadata tell."""

@@ -7,14 +7,13 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 type Stamp = tuple[int, int, int, int]
 
 _SETTLED = 100_000_000
 """A file that changed less than this ago, in ns, may change again within one tick of its clock: it is read again."""
-
-_INFO = (".dist-info", ".egg-info", ".pth")
 
 _kept: dict[tuple[str, str], tuple[Stamp, Any]] = {}
 
@@ -57,28 +56,23 @@ def bytes_digest(path: str) -> str:
         return "absent"
 
 
-def search_path() -> tuple[tuple[str, str], ...]:
-    """Return the folders of `sys.path` with a digest of what is installed in them.
-
-    A folder may be a busy one, with a script and the cubes that it writes: its own time of change tells little.
-    """
-    return tuple((folder, _installed_in(folder)) for folder in sys.path)
+def search_path() -> tuple[tuple[str, int], ...]:
+    """Return the folders of `sys.path`, each with a number that changes when something is installed there."""
+    return tuple((folder, _installed_in(folder, _changed(folder))) for folder in sys.path)
 
 
-_folders: dict[str, tuple[int, str]] = {}
-
-
-def _installed_in(folder: str) -> str:
-    """Return a digest of the names and times of the distributions of a folder, made anew when the folder has changed."""
+@lru_cache(maxsize=256)
+def _installed_in(folder: str, changed: int) -> int:
+    # Other files come and go there, too: a folder of notebooks, or of a worker, is on the path.
     try:
-        changed = os.stat(folder or ".").st_mtime_ns
-        known = _folders.get(folder)
-        if known and known[0] == changed:
-            return known[1]
-        with os.scandir(folder or ".") as entries:
-            infos = sorted((one.name, one.stat().st_mtime_ns) for one in entries if one.name.endswith(_INFO))
+        names = [name for name in sorted(os.listdir(folder or ".")) if name.endswith(("-info", ".egg", ".egg-link"))]
     except OSError:
-        return ""
-    digest = hashlib.sha256(repr(infos).encode()).hexdigest() if infos else ""
-    _folders[folder] = (changed, digest)
-    return digest
+        return changed
+    return hash(tuple((name, _changed(os.path.join(folder, name))) for name in names))
+
+
+def _changed(folder: str) -> int:
+    try:
+        return os.stat(folder or ".").st_mtime_ns
+    except OSError:
+        return 0

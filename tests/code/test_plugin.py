@@ -18,6 +18,7 @@ import pytest
 
 from ilrs_science import Instrument, Product, Variable, registry
 from ilrs_science.code import code_of
+from ilrs_science.code.kept import search_path
 
 type Install = Callable[..., Path]
 
@@ -360,6 +361,15 @@ def test_nothing_changed_is_told_within_milliseconds(install: Install) -> None:
         code_of(instrument, instrument.steps)
         took.append(time.process_time() - began)
     assert min(took) < 0.02, took
+
+
+def test_a_file_that_comes_to_a_folder_of_the_path_installs_nothing(install: Install) -> None:
+    folder = install("acme-mag", FILES, POINTS)
+    before = search_path()
+    (folder / "notes.txt").write_text("text")
+    assert search_path() == before
+    (folder / "acme_cam-1.0.dist-info").mkdir()
+    assert search_path() != before
 
 
 def test_the_code_is_the_same_in_every_process(install: Install) -> None:

@@ -39,7 +39,8 @@ def chosen_partition(pipeline: Pipeline) -> tuple[str, list[Fault]]:
         if largest <= MOST_SLOTS:
             return kind, []
     allowed = f"a cube holds at most {MOST_SLOTS}; give a longer step, or a finer partition"
-    return kinds[-1], [Fault("time.step", f"a cube of a {kinds[-1]} would hold {largest} slots", allowed)]
+    what = "the cube" if kinds[-1] == "none" else f"the cube of a {kinds[-1]}"
+    return kinds[-1], [Fault("time.step", f"{what} would hold {largest} slots", allowed)]
 
 
 def spans(kind: str, time: TimeSpan) -> list[Span]:

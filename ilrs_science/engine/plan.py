@@ -24,7 +24,7 @@ from ilrs_science.engine.parts import EVER, find_sites, make_axis, make_parts, o
 from ilrs_science.engine.planned import CollectionPlan, Plan
 from ilrs_science.engine.rehearsal import chain_faults
 from ilrs_science.engine.resolve import absent_reference_words, with_references
-from ilrs_science.errors import Fault, FormatError, OutageError, PlanError
+from ilrs_science.errors import CubeError, Fault, FormatError, OutageError, PlanError
 from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
@@ -72,7 +72,8 @@ def plan(
     time = whole_time(pipeline, whole.granules)
     if time is None:
         raise PlanError([nothing_to_read(pipeline, inventory, whole.granules)])
-    plans, faults = [], []
+    plans: list[Plan] = []
+    faults: list[Fault] = []
     for span in spans(checked.partition, time):
         # A cube without a raw file is not made: what is not there is missing in the collection, too.
         if not any(one.start < span.stop and one.stop > span.start for one in whole.granules):
@@ -132,7 +133,12 @@ def _one_cube(checked: Checked, whole: _Whole, pipeline: Pipeline, *, strict: bo
         with_references(made.parts, checked.known, made.axis) if made.parts else ([], [], [])
     )
     warnings = [*map(absent_reference_words, absent), *site_warnings(pipeline, made.granules)]
-    faults += [*whole.faults, *reference_faults, *chain_faults(pipeline, instrument, parts), *_memory_faults(made)]
+    faults += [
+        *whole.faults,
+        *reference_faults,
+        *chain_faults(pipeline, checked.instrument, parts),
+        *_memory_faults(made),
+    ]
     faults += warnings if strict else []
     if faults:
         raise PlanError(faults)

@@ -125,7 +125,13 @@ def size_faults(pipeline: Pipeline, slots: int, rows: int, layout: Cut) -> list[
         return [Fault(key, found, f"a cube holds at most {MOST_SLOTS} slots; give {allowed} shorter time")]
     if parts > MOST_PARTS:
         found = f"makes {parts} parts"
-        return [Fault("layout", found, f"a plan has at most {MOST_PARTS}; give a larger shard, or more shards a part")]
+        return [
+            Fault(
+                "layout",
+                found,
+                f"a plan has at most {MOST_PARTS}; give a larger shard, more shards a part, or less time",
+            )
+        ]
     return []
 
 

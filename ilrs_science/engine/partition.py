@@ -40,7 +40,8 @@ def chosen_partition(pipeline: Pipeline) -> tuple[str, list[Fault]]:
         if largest <= MOST_SLOTS:
             return kind, []
     allowed = f"a cube holds at most {MOST_SLOTS}; give a longer step, or a finer partition"
-    return kinds[-1], [Fault("time.step", f"a cube of a {kinds[-1]} would hold {largest} slots", allowed)]
+    what = "the cube" if kinds[-1] == "none" else f"the cube of a {kinds[-1]}"
+    return kinds[-1], [Fault("time.step", f"{what} would hold {largest} slots", allowed)]
 
 
 def spans(kind: str, time: TimeSpan) -> list[Span]:
@@ -85,5 +86,5 @@ def _edges(kind: str, start: int, stop: int) -> Iterator[tuple[str, int]]:
         return
     unit = _CALENDAR[kind]
     first, last = (np.datetime64(int(tai_to_utc(one)), "ns").astype(f"datetime64[{unit}]") for one in (start, stop - 1))
-    for one in np.arange(first, last + np.timedelta64(1, unit)  # type: ignore[call-overload]):
+    for one in np.arange(first, last + np.timedelta64(1, unit)):  # type: ignore[call-overload]
         yield str(one), int(utc_to_tai(one.astype("datetime64[ns]").astype(np.int64)))

@@ -24,7 +24,7 @@ from ilrs_science.engine.parts import EVER, find_sites, make_axis, make_parts, o
 from ilrs_science.engine.planned import CollectionPlan, Plan
 from ilrs_science.engine.rehearsal import chain_faults
 from ilrs_science.engine.resolve import absent_reference_words, with_references
-from ilrs_science.errors import Fault, FormatError, OutageError, PlanError
+from ilrs_science.errors import CubeError, Fault, FormatError, OutageError, PlanError
 from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument

@@ -114,7 +114,9 @@ def damaged(place: Target, record: Record) -> list[str]:
     wrong = []
     for key, shard in record.shards.items():
         data = place.read(key)
-        if (data is None) != (shard is None) or (data is not None and shard is not None and (len(data), checksum(data)) != (shard.size, shard.crc32c)):
+        if (data is None) != (shard is None) or (
+            data is not None and shard is not None and (len(data), checksum(data)) != (shard.size, shard.crc32c)
+        ):
             wrong.append(key)
     return wrong
 

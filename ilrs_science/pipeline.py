@@ -118,8 +118,8 @@ class Pipeline(_Strict):
     )
     partition: Literal["none", "year", "month", "lunation", "day"] | None = Field(
         default=None,
-        description="one cube, or one for each of these spans of UTC, in a group; by default the coarsest whose cubes hold "
-        "few enough slots",
+        description="one cube, or one for each of these spans of UTC, in a group; by default the coarsest whose cubes "
+        "hold few enough slots",
     )
     references: ReferenceContext = ReferenceContext()
     layout: Layout = Layout()

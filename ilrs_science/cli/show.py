@@ -126,6 +126,11 @@ def _cube_plan(made: Plan) -> None:
     for verdict, count in made.diff.counts().items():
         _row(table, f"parts {verdict}", f"{count}: {VERDICTS[verdict]}")
     CONSOLE.print(table)
+    _cube_notes(made)
+
+
+def _cube_notes(made: Plan) -> None:
+    """Print what a reader of a plan should not overlook."""
     for warning in made.warnings:
         CONSOLE.print(f"[yellow]warning[/] {escape(str(warning))}", highlight=False)
     for url in made.diff.gone:

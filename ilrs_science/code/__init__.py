@@ -186,7 +186,7 @@ def _digest(lines: Iterable[str]) -> str:
 
 
 @cache
-def _environment(folders: Folders) -> tuple[tuple[str, int], ...]:  # noqa: ARG001 - what is installed changes with them
+def _environment(folders: Folders) -> tuple[tuple[str, str], ...]:  # noqa: ARG001 - what is installed changes with them
     found = [("python", f"{sys.version_info.major}.{sys.version_info.minor}")]
     for name in STACK:
         try:

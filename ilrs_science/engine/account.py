@@ -47,10 +47,10 @@ def is_mine(part: Part, site: str, times: Times) -> Mask:
 
 
 def is_home(part: Part, granule: Granule) -> bool:
-    """Tell whether this part counts what a granule loses as a whole: true in at most one part for each granule.
+    """Tell whether this part counts what a granule loses as a whole; true in at most one part for each granule.
 
-    That is the part in which the granule begins, or the first part where it begins before the axis. It does not depend on
-    where the axis ends, so that a cube may grow without counting anew.
+    That is the part in which the granule begins, or the first part where it begins before the campaign. It does not
+    depend on where the axis ends, so that a cube may grow without counting anew.
     """
     origin = part.task.origin
     if isinstance(part.axis, RegularAxis):

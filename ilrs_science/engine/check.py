@@ -97,10 +97,10 @@ def _existing(reading: Reading, partition: str) -> tuple[Existing | None, list[F
             return cube.existing(target(output)), []
         there = existing_collection(target(output))
         other = there is not None and there.partition != partition
-        wrong = Fault("partition", f"{output} is cut by {there and there.partition}", f"the pipeline says {partition}")
-        return None, [wrong] if other else []
     except (CubeError, OSError, ValueError) as error:
         return None, [Fault("output", f"found {output!r}", str(error))]
+    wrong = Fault("partition", f"{output} is cut by {there and there.partition}", f"the pipeline says {partition}")
+    return None, [wrong] if other else []
 
 
 def _told(reading: Reading, faults: list[Fault]) -> list[Fault]:

@@ -51,6 +51,9 @@ class Decoded:
         if ds.nbytes > self.budget:
             return
         with self._lock:
+            # Another thread may have read it too, where it was dropped meanwhile.
+            if (before := self._kept.pop(key, None)) is not None:
+                self._bytes -= before.nbytes
             self._kept[key] = ds
             self._bytes += ds.nbytes
             while self._bytes > self.budget:

@@ -64,7 +64,7 @@ class Diff:
     def pending(self, *, redo_environment: bool = False, forget_missing: bool = False) -> list[int]:
         """Return the numbers of the parts to do.
 
-        Parts of other versions of Python or of the libraries stand, and so do those that hold samples of raw files which
+        Parts of other versions of Python or of the libraries stand, and so do those that hold samples of raw files that
         have gone, unless the caller says otherwise.
         """
         again = {"older"} if redo_environment else set()

@@ -136,7 +136,7 @@ def size_faults(pipeline: Pipeline, slots: int, rows: int, layout: Cut) -> list[
 
 
 def regular_size_faults(pipeline: Pipeline, instrument: Instrument, place: Place, partition: str) -> list[Fault]:
-    """Return whether regular cubes are too large, as far as they are declared; nothing where time or layout is wrong."""
+    """Return whether regular cubes are too large, as far as declared; nothing where time or layout is wrong."""
     time = pipeline.time
     if time is None or not time.step or time_faults(pipeline, instrument) or layout_faults(pipeline, instrument, place):
         return []

@@ -76,11 +76,11 @@ def make_parts(task: Task, declared: Declaration, shards: int, granules: Sequenc
         low, high = region.start - task.margin, region.stop + task.margin
         here = [granule for site in members for granule in by_site[site.name].overlapping(low, high)]
         if row < 0:
-            # An exposure cube has parts of several sites; each names only those that it has granules of.
             here.sort(key=lambda g: (g.start, g.sha256, g.site))
-            names = {granule.site for granule in here}
-            members = tuple(site for site in members if site.name in names)
-        parts.append(Part(task, len(parts), row, first, region, members, tuple(here)))
+        # An exposure cube has parts of several sites; each names only those that it has granules of.
+        names = {granule.site for granule in here}
+        sites = tuple(site for site in members if row >= 0 or site.name in names)
+        parts.append(Part(task, len(parts), row, first, region, sites, tuple(here)))
     return parts
 
 

@@ -72,7 +72,8 @@ def plan(
     time = whole_time(pipeline, whole.granules)
     if time is None:
         raise PlanError([nothing_to_read(pipeline, inventory, whole.granules)])
-    plans, faults = [], []
+    plans: list[Plan] = []
+    faults: list[Fault] = []
     for span in spans(checked.partition, time):
         # A cube without a raw file is not made: what is not there is missing in the collection, too.
         if not any(one.start < span.stop and one.stop > span.start for one in whole.granules):

@@ -130,7 +130,7 @@ def _reasons(records: Sequence[Record], outside: int) -> dict[str, int]:
 
 
 def summary(report: Report) -> dict[str, Any]:
-    """Return the attributes that a cube has after a run; no clock time, as two runs of one pipeline give the same bytes."""
+    """Return the attributes of a cube after a run; without a clock time, as two runs give the same bytes."""
     state = COMPLETE if not report.failed else f"unfinished: {len(report.failed)} of {report.parts} parts failed"
     samples = ", ".join(f"{name} {count}" for name, count in asdict(report.counts).items())
     return {"status": state, "samples": samples}

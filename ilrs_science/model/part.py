@@ -135,7 +135,7 @@ class Part:
 
     @cached_property
     def causes(self) -> dict[str, str]:
-        """Digest of each thing that the result depends on: not where files or the cube lie, nor how long the cube is."""
+        """Digest of each thing that the result depends on: not where files lie, nor how long the cube is."""
         return {
             "inputs": self._inputs(),
             "parameters": self.task.parameters,

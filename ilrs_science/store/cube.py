@@ -100,7 +100,8 @@ def existing(place: Target) -> Existing | None:
         raise CubeError(text) from error
     if found != FORMAT:
         raise CubeError(
-            f"{place.url} is a cube of format {found}; this version reads and writes format {FORMAT}: choose another output"
+            f"{place.url} is a cube of format {found}; this version reads and writes format {FORMAT}: "
+            "choose another output"
         )
     try:
         count = root["consolidated_metadata"]["metadata"]["time"]["shape"][0]
@@ -112,7 +113,7 @@ def existing(place: Target) -> Existing | None:
 
 
 def conflict(found: Existing | None, wanted: Declaration) -> str:
-    """Return why an existing cube cannot become the wanted one, or an empty text: it may grow, at its end and by sites."""
+    """Return why an existing cube cannot become the wanted one, or an empty text; it may grow at its end and by sites."""
     if found is None:
         return ""
     mine, other = json.loads(json.dumps(wanted.schema())), dict(found.schema)

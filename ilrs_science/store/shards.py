@@ -1,4 +1,4 @@
-"""Shards: written whole by one owner, each with a checksum taken on the way, and compared with what the store shows later."""
+"""Shards: written whole by one owner, each with a checksum taken on the way, and held against the store later."""
 
 from __future__ import annotations
 

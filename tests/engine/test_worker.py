@@ -1,6 +1,6 @@
 """One part alone: bad granules, bad steps, references that change, and the memory of it all."""
 
-import pickle
+import json
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ilrs_toys import raw
+from ilrs_toys import clock, raw
 from ilrs_toys.campaign import SECOND, START, Campaign, equal, values
 
 import ilrs_science as ilrs
-from ilrs_science.engine.run import Report
-from ilrs_science.engine.worker import reduce, reduce_json
+from ilrs_science.engine.report import Report
+from ilrs_science.engine.plan import Plan
+from ilrs_science.engine.worker import decoded, reduce, reduce_ticket
+from ilrs_science.errors import LeaseLostError
 from ilrs_science.model.part import Part
+from ilrs_science.model.record import Record
+from ilrs_science.store.lease import leased
+from ilrs_science.store.tables import part_of
+from ilrs_science.store.target import target
 
 pytestmark = pytest.mark.usefixtures("toys")
 
@@ -149,30 +155,80 @@ def test_a_granule_that_breaks_its_promise_is_rejected_with_the_reason(
     assert report.counts.placed == 4
 
 
-def test_a_part_is_pure_json_of_about_a_kilobyte(campaign: Campaign) -> None:
+def again(plan: Plan, **changes: Any) -> Record:
+    """Do the first part of a plan once more, under a lease of its own."""
+    part = replace(plan.parts[0], **changes)
+    with leased(target(part.cube)) as lease:
+        return reduce(part, lease.token)
+
+
+def ticket(plan: Plan, token: str = "000001") -> dict[str, Any]:
+    """Return the first part of a plan as it travels, its tables stored beside the cube."""
+    tables = plan.tables()
+    return tables.ticket(plan.parts[0], tables.save(target(plan.pipeline.output)), token)
+
+
+def assert_same_part(one: Part, other: Part) -> None:
+    """Assert that two parts do the same to the same."""
+    for name in ("cube", "number", "row", "first", "axis", "sites", "granules", "steps", "margin", "causes", "digest"):
+        assert getattr(one, name) == getattr(other, name), name
+
+
+def test_a_part_travels_as_json_of_a_few_hundred_bytes_however_many_files_it_reads(campaign: Campaign) -> None:
     campaign.refer("gain", -100, 100, 2)
-    campaign.write("0.toy", "a", range(4))
-    part = ilrs.plan(campaign.pipeline(4, sites=["a"], steps=["by_reference", "to_units"])).parts[0]
-    assert Part.from_json(part.as_json()) == part
-    assert len(pickle.dumps(part.as_json())) < 2500
+    for number in range(40):
+        campaign.write(f"{number}.toy", "a", [number / 10])
+    plan = ilrs.plan(campaign.pipeline(4, sites=["a"], steps=["by_reference", "to_units"]))
+    text = json.dumps(ticket(plan))
+    assert_same_part(part_of(json.loads(text)), plan.parts[0])
+    assert len(plan.parts[0].granules) == 40
+    assert len(text) < 1000
+
+
+def test_a_part_of_exposures_travels_too(campaign: Campaign) -> None:
+    campaign.write("0.frames", "a", [0, 3])
+    campaign.write("1.frames", "bb", [0, 1])
+    plan = ilrs.plan(campaign.exposures())
+    assert_same_part(part_of(json.loads(json.dumps(ticket(plan)))), plan.parts[0])
 
 
 def test_a_part_replayed_from_its_json_gives_the_same_record(campaign: Campaign) -> None:
     campaign.write("0.toy", "a", range(4))
     plan = ilrs.plan(campaign.pipeline(4, sites=["a"]))
     ilrs.run(plan, executor="serial")
-    first = reduce(plan.parts[0])
-    again = reduce_json(plan.parts[0].as_json())
-    assert (again["outputs"], again["digest"], again["status"]) == (first.outputs, first.digest, "done")
+    first = again(plan)
+    with leased(target(plan.pipeline.output)) as lease:
+        replayed = Record.from_json(reduce_ticket(ticket(plan, lease.token)))
+
+    def content(record: Record) -> dict[str, Any]:
+        return {key: shard and (shard.size, shard.crc32c) for key, shard in record.shards.items()}
+
+    assert (content(replayed), replayed.digest, replayed.status) == (content(first), first.digest, "done")
+    assert replayed.outcomes == first.outcomes
 
 
 def test_a_worker_with_other_code_than_the_plan_refuses_the_part(campaign: Campaign) -> None:
     campaign.write("0.toy", "a", range(4))
     plan = ilrs.plan(campaign.pipeline(4, sites=["a"]))
     ilrs.run(plan, executor="serial")
-    record = reduce(replace(plan.parts[0], code="0" * 64))
-    assert record.status == "failed"
-    assert record.reason.startswith("toy-clock: planned with code 000000000000, this process has ")
+    for other in ({"code": {"": "0" * 64}}, {"plugin": "0" * 64}):
+        record = again(plan, task=replace(plan.task, **other))
+        assert record.status == "failed"
+        assert record.reason.startswith("toy-clock: planned with code ")
+        assert "000000000000" in record.reason.partition(", this process has ")[0]
+
+
+def test_a_worker_writes_nothing_for_a_run_that_has_ended_or_was_taken_over(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", range(4))
+    plan = ilrs.plan(campaign.pipeline(4, sites=["a"]))
+    ilrs.run(plan, executor="serial")
+    place = target(plan.pipeline.output)
+    before = place.list("value")
+    with pytest.raises(LeaseLostError, match="has ended; it writes no more"):
+        reduce(plan.parts[0], "000001")
+    with leased(place), pytest.raises(LeaseLostError, match="another run has taken the cube over"):
+        reduce(plan.parts[0], "000001")
+    assert place.list("value") == before
 
 
 def test_a_clock_that_is_set_back_in_mid_part_leaves_samples_in_order(campaign: Campaign) -> None:
@@ -230,7 +286,11 @@ def test_a_mean_and_a_slot_of_single_samples_agree(campaign: Campaign) -> None:
 
 
 @pytest.mark.parametrize("place", ["slot", "mean"])
-def test_a_part_needs_less_memory_than_the_plan_says_however_long_the_run(campaign: Campaign, place: str) -> None:
+def test_a_part_needs_less_memory_than_the_plan_says_however_long_the_run(
+    campaign: Campaign, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a process keeps of files for later parts has a budget of its own.
+    monkeypatch.setattr(decoded, "budget", 0)
     rate = 4 if place == "mean" else 1
     peaks, planned = [], []
     for number, hours in enumerate((2, 8)):
@@ -243,11 +303,22 @@ def test_a_part_needs_less_memory_than_the_plan_says_however_long_the_run(campai
         ilrs.run(plan, executor="serial")
         planned.append(plan.memory)
         peaks.append(0)
-        for part in plan.parts:
-            tracemalloc.start()
-            assert reduce(part).status == "done"
-            peaks[-1] = max(peaks[-1], tracemalloc.get_traced_memory()[1])
-            tracemalloc.stop()
+        with leased(target(plan.pipeline.output)) as lease:
+            for part in plan.parts:
+                tracemalloc.start()
+                assert reduce(part, lease.token).status == "done"
+                peaks[-1] = max(peaks[-1], tracemalloc.get_traced_memory()[1])
+                tracemalloc.stop()
     assert max(peaks) < min(planned)
     assert peaks[1] < 1.3 * peaks[0]
     assert planned[1] < 1.5 * planned[0]
+
+
+def test_a_file_of_many_parts_is_decoded_once_in_a_process(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    campaign.write("0.toy", "a", range(64))
+    read: list[str] = []
+    monkeypatch.setattr(raw, "READ", read)
+    plan = ilrs.plan(campaign.pipeline(64, sites=["a"], layout={"chunk": 1, "shard": 1}))
+    assert len(read) == 1
+    ilrs.run(plan, executor="threads", workers=4)
+    assert len(read) == 2

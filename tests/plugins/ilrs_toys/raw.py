@@ -12,6 +12,8 @@ import xarray as xr
 from ilrs_science import FormatError, Granule
 
 RECORD = np.dtype([("time", ">i8"), ("counts", ">i4"), ("word", ">u2")])
+READ: list[str] = []
+"""Every file that was read in this process, as often as it was."""
 GOOD, BAD_RECORD, BREAKS_STEPS, NOT_A_NUMBER = 0xC0DE, 0xBAD, 0xDEAD, 0x0A0A
 
 
@@ -38,6 +40,7 @@ def write(path: Path | str, site: str, times: Iterable[int], words: Iterable[int
 
 def read(granule: Granule) -> xr.Dataset:
     """Decode a toy file; records with a wrong word are rejected and counted."""
+    READ.append(granule.url)
     head, _, body = granule.read_bytes().partition(b"\n")
     try:
         site = json.loads(head)["toy"]

@@ -113,7 +113,7 @@ def existing(place: Target) -> Existing | None:
 
 
 def conflict(found: Existing | None, wanted: Declaration) -> str:
-    """Return why an existing cube cannot become the wanted one, or an empty text; it may grow at its end and by sites."""
+    """Return why an existing cube cannot become the wanted one, or an empty text; at its end and by sites it may."""
     if found is None:
         return ""
     mine, other = json.loads(json.dumps(wanted.schema())), dict(found.schema)

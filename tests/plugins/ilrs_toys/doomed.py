@@ -134,7 +134,7 @@ def tree(folder: Path) -> dict[str, Any]:
     """Return everything in a folder: names, kinds, bytes, and times of change."""
     return {
         path.relative_to(folder).as_posix(): (
-            path.is_dir() or path.read_bytes(),
+            path.readlink() if path.is_symlink() else path.is_dir() or path.read_bytes(),
             path.lstat().st_mtime_ns,
             path.lstat().st_mode,
         )

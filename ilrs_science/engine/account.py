@@ -60,10 +60,10 @@ def is_home(part: Part, granule: Granule) -> bool:
     return bool(inside) and bool(part.axis.slots(np.array(inside[:1], np.int64), granule.site)[0] >= 0)
 
 
-def unread_granules(parts: Iterable[Part], records: Mapping[tuple[int, int], Record]) -> set[tuple[str, str]]:
-    """Return digest and site of granules in parts that stand as they are, with what they were made of before."""
+def unread(parts: Iterable[Part], records: Mapping[tuple[int, int], Record]) -> set[str]:
+    """Return the files of parts that stand as they are, with what they were made of before: not all of them is read."""
     return {
-        (granule.sha256, granule.site)
+        granule.url
         for part in parts
         if (record := records.get((part.row, part.first))) is not None and record.digest != part.digest
         for granule in part.granules
@@ -71,12 +71,7 @@ def unread_granules(parts: Iterable[Part], records: Mapping[tuple[int, int], Rec
 
 
 def check_counts(
-    granules: Sequence[Granule],
-    axis: Axis,
-    margin: int,
-    records: Iterable[Record],
-    gone: Collection[str] = (),
-    unread: Collection[tuple[str, str]] = (),
+    granules: Sequence[Granule], axis: Axis, margin: int, records: Iterable[Record], gone: Collection[str] = ()
 ) -> dict[str, int]:
     """Return the samples of each granule that lie outside the axis, by URL: those that no part accounts for.
 
@@ -85,9 +80,8 @@ def check_counts(
     margin
         How far steps may move a sample in time, ns.
     gone
-        Files that the plan does not have any more, and whose samples the cube keeps.
-    unread
-        Digest and site of granules in parts that stand as they are because of those files.
+        Files that need not be accounted for: those that the plan does not have any more and whose samples the cube
+        keeps, and those that share a part with them.
 
     Raises
     ------
@@ -114,8 +108,6 @@ def check_counts(
         key = (granule.sha256, granule.site)
         rest = granule.count - read.pop(key, 0)
         within = axis.start + margin <= granule.start and granule.stop <= axis.stop - margin
-        if key in unread:
-            continue
         if key not in lost and (rest < 0 or (within and rest)):
             raise CountError(
                 f"{granule.url} at {granule.site}: {granule.count} samples in the file, "

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ilrs_science.engine.account import OUTSIDE, check_counts, unread_granules
+from ilrs_science.engine.account import OUTSIDE, check_counts, unread
 from ilrs_science.engine.planned import Plan
 from ilrs_science.model.record import Counts, Record
 from ilrs_science.store.cube import COMPLETE
@@ -81,8 +81,9 @@ def make_report(output: str, several: Sequence[Done], seconds: float) -> Report:
     for one in several:
         if not one.failed:
             plan, done = one.plan, one.records.values()
-            unread = unread_granules(plan.parts, one.records)
-            check_counts(plan.granules, plan.axis, plan.task.margin, done, plan.diff.gone, unread)
+            waiting = unread(plan.parts, one.records)
+            granules = [granule for granule in plan.granules if granule.url not in waiting]
+            check_counts(granules, plan.axis, plan.task.margin, done, {*plan.diff.gone, *waiting})
     every = [record for one in several for record in one.records.values()]
     finished = [record for record in every if record.status == "done"]
     failed = tuple(record for one in several for record in one.failed)
@@ -108,9 +109,9 @@ def make_report(output: str, several: Sequence[Done], seconds: float) -> Report:
 
 def _outside(several: Sequence[Done], records: Sequence[Record]) -> int:
     """Return how many samples of the raw files are in no part of any cube."""
-    counts = {(one.sha256, one.site): one.count for done in several for one in done.plan.granules}
-    for key in {key for done in several for key in unread_granules(done.plan.parts, done.records)}:
-        counts.pop(key, None)
+    waiting = {url for done in several for url in unread(done.plan.parts, done.records)}
+    granules = (one for done in several for one in done.plan.granules if one.url not in waiting)
+    counts = {(one.sha256, one.site): one.count for one in granules}
     for record in records:
         for outcome in record.outcomes:
             key = (outcome.sha256, outcome.site)

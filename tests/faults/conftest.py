@@ -8,6 +8,7 @@ from ilrs_toys.campaign import Small
 
 import ilrs_science as ilrs
 
+
 def make(folder: Path) -> Small:
     made = Small(folder)
     made.write("0.toy", "a", range(300))

@@ -120,9 +120,7 @@ def test_the_lease_of_a_run_elsewhere_is_kept_while_its_counter_moves(finished: 
         pytest.param({"nonce": "of a third", "count": 3}, id="it is of somebody else"),
     ],
 )
-def test_the_lease_of_a_run_elsewhere_is_taken_over_where_its_counter_does_not_move(
-    finished: Small, beat: Any
-) -> None:
+def test_the_lease_of_a_run_elsewhere_is_taken_over_where_its_counter_does_not_move(finished: Small, beat: Any) -> None:
     cube = finished.folder / "cube.zarr"
     foreign(cube, None, number=2)
     if beat is not None:

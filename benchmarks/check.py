@@ -1,6 +1,6 @@
-"""What the design promises in numbers, as assertions: memory, stored bytes, readings of a file, planning.
+"""What the design promises in numbers, asserted: memory, stored bytes, readings of a file, planning.
 
-Run it on a quiet machine: `uv run python benchmarks/check.py`. Each case runs in a process of its own; the last line says
+Run it on a quiet machine: `uv run python benchmarks/check.py`. Each case has a process of its own; the last line says
 whether all hold.
 """
 
@@ -49,7 +49,7 @@ def client_memory_does_not_grow_with_the_axis(folder: Path) -> str:
 
 
 def times_of_a_year_are_small(folder: Path) -> str:
-    """The two times of a year at 1 s: at most 10 MB."""
+    """Store the two times of a year at 1 s: at most 10 MB."""
     path = empty_cube(folder, YEAR)
     sizes = {
         name: sum(one.stat().st_size for one in (path / name).rglob("*") if one.is_file()) / 1e6

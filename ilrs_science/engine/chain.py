@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from ilrs_science import references, registry
 from ilrs_science.catalog import sample_times, with_times
-from ilrs_science.engine.calls import call_parameters
 from ilrs_science.errors import FormatError, ProductError, StepError
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.instrument import Instrument
@@ -87,10 +87,18 @@ def check_samples(instrument: Instrument, ds: xr.Dataset, carried: Collection[st
         raise ProductError(f"{instrument.name}: " + "; ".join(map(str, faults)))
 
 
+def _call_parameters(function: StepFunction, call: StepCall) -> dict[str, Any]:
+    """Return the values of a call's own parameters, as the function wants them."""
+    parameters = step_parameters(function)
+    return {
+        key: TypeAdapter(parameters[key].annotation).validate_python(value) for key, value in call.parameters.items()
+    }
+
+
 def _apply(function: StepFunction, call: StepCall, ds: xr.Dataset, site: Site, part: Part) -> xr.Dataset:
     """Run one step, piece by piece where its references change within the samples."""
     roles = {name: one.role for name, one in step_parameters(function).items()}
-    fixed = call_parameters(function, call)
+    fixed = _call_parameters(function, call)
     fixed |= {name: site if role == "site" else part.axis for name, role in roles.items() if role in ("site", "axis")}
     chosen = {
         name: [references.load(r) for r in by_site.get(site.name, ())] for name, by_site in call.references.items()

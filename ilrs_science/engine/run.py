@@ -162,11 +162,14 @@ class _Run:
         again = diff.pending(redo_environment=self.consent.redo_environment, forget_missing=self.consent.forget_missing)
         pending = [self.made.parts[number] for number in again]
         found = {key: one for key, one in diff.kept.items() if key not in {(p.row, p.first) for p in pending}}
-        if cube.existing(self.place) is not None and pending:
-            # Before anything else: from now on the cube is not what its last run said.
-            cube.update_attributes(self.place, self._unfinished(len(pending)))
         attributes = self._unfinished(len(pending)) if pending else {}
-        cube.create(self.place, wanted, provenance(self.made, found.values()) | attributes)
+        if cube.existing(self.place) is None:
+            attributes = provenance(self.made) | attributes
+        elif pending:
+            # Before anything else: from now on the cube is not what its last run said. What it was made of stays
+            # written until all of it has been made anew.
+            cube.update_attributes(self.place, attributes)
+        cube.create(self.place, wanted, attributes)
         cube.remove_beyond(self.place, wanted)
         stored = self.made.tables()
         work = Work(pending, stored, stored.save(self.place), self.lease.token)
@@ -197,7 +200,8 @@ class _Run:
             if not report.did_nothing:
                 journal.compact((found[key] for key in sorted(found)), self.made.diff.segments)
                 tables.forget(self.place, digest)
-            cube.update_attributes(self.place, provenance(self.made, found.values()) | summary(report))
+            made_of = {} if report.failed else provenance(self.made, found.values())
+            cube.update_attributes(self.place, made_of | summary(report))
         return done
 
     def _check_shards(self, found: dict[tuple[int, int], Record]) -> None:

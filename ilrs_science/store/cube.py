@@ -308,7 +308,8 @@ def _write_root(place: Target, documents: Mapping[str, bytes], attributes: Mappi
         "attributes": dict(attributes),
         "consolidated_metadata": consolidated,
     }
-    place.write(_ROOT, _json(root))
+    if place.read(_ROOT) != _json(root):
+        place.write(_ROOT, _json(root))
 
 
 def _json(root: Mapping[str, Any]) -> bytes:

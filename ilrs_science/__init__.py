@@ -22,6 +22,7 @@ from ilrs_science.model.reference import Reference
 from ilrs_science.model.site import Site
 from ilrs_science.model.step import step
 from ilrs_science.registry import plugins
+from ilrs_science.store.collection import open_cubes
 from ilrs_science.store.cube import open_cube
 
 del _accessor
@@ -48,6 +49,7 @@ __all__ = [
     "Variable",
     "inventory",
     "open_cube",
+    "open_cubes",
     "plan",
     "plugins",
     "run",

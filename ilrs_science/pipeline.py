@@ -116,6 +116,11 @@ class Pipeline(_Strict):
         description="which of two different values at one instant is kept: of the granule that starts first, last, "
         "or with the fewest flags",
     )
+    partition: Literal["none", "year", "month", "lunation", "day"] | None = Field(
+        default=None,
+        description="one cube, or one for each of these spans of UTC, in a group; by default the coarsest whose cubes "
+        "hold few enough slots",
+    )
     references: ReferenceContext = ReferenceContext()
     layout: Layout = Layout()
     output: _FileName = Field(description="path or URL of the cube")

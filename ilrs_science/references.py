@@ -107,6 +107,8 @@ def resolve(  # noqa: PLR0913 - what identifies a reference
 ) -> Resolution:
     """Choose the references of one kind that cover a span at a site: at every instant exactly one.
 
+    One that is published again, for the same site and the same validity, takes the place of the earlier one.
+
     Parameters
     ----------
     span
@@ -129,8 +131,9 @@ def resolve(  # noqa: PLR0913 - what identifies a reference
             reason = "taken"
             usable.append(one)
         candidates.append((one, reason))
-    usable.sort(key=lambda one: (one.start, one.sha256))
-    return Resolution(tuple(usable), tuple(coverage_faults(usable, start, stop)), tuple(candidates))
+    newest = _newest(usable)
+    reasons = ((one, reason if reason != "taken" or one in newest else _superseded(one)) for one, reason in candidates)
+    return Resolution(tuple(newest), tuple(coverage_faults(newest, start, stop)), tuple(reasons))
 
 
 def usable_at(
@@ -144,7 +147,21 @@ def usable_at(
         and one.site in ("*", site)
         and (context is None or one.published <= context)
     ]
-    return sorted(found, key=lambda one: (one.start, one.sha256))
+    return _newest(found)
+
+
+def _newest(references: Sequence[Reference]) -> list[Reference]:
+    """Return of several issues for one site and validity the one published last, in order of start."""
+    published: dict[tuple[str, int, int], int] = {}
+    for one in references:
+        key = (one.site, one.start, one.stop)
+        published[key] = max(one.published, published.get(key, one.published))
+    kept = [one for one in references if one.published == published[one.site, one.start, one.stop]]
+    return sorted(kept, key=lambda one: (one.start, one.sha256))
+
+
+def _superseded(one: Reference) -> str:
+    return f"published {isot(one.published)}, and again later"
 
 
 def explain(resolution: Resolution) -> str:

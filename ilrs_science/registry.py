@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from types import FunctionType
 from typing import Any, Literal
@@ -111,7 +111,7 @@ def _installed(kind: Kind) -> list[tuple[Plugin, EntryPoint]]:
     return _installed_in(kind, search_path())
 
 
-@cache
+@lru_cache(maxsize=4)
 def _installed_in(kind: Kind, folders: tuple[tuple[str, int], ...]) -> list[tuple[Plugin, EntryPoint]]:  # noqa: ARG001
     # One distribution seen twice on sys.path (an editable install, say) is still one plugin.
     points = {(p.name, p.value, *_distribution(p)): p for p in entry_points(group=f"ilrs_science.{kind}")}

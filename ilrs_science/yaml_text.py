@@ -110,7 +110,7 @@ def checked[M: BaseModel](model: type[M], content: Any) -> tuple[M | None, list[
     else:
         if not faults:
             return made, []
-    return None, list(dict.fromkeys(faults))
+    return None, _causes(faults)
 
 
 def within(where: str, faults: Iterable[Fault]) -> list[Fault]:
@@ -127,6 +127,16 @@ def key_of(path: str) -> str:
 def shown(value: object) -> str:
     """Return what was found as people read it, however long, deep or large it is."""
     return f"found {repr(_plain(value, '', 0)[0])[:80]}"
+
+
+def faults_of(error: ValidationError, content: Any, path: str) -> list[Fault]:
+    """Return what pydantic has against content at a path, each place once."""
+    faults: dict[str, Fault] = {}
+    for one in error.errors(include_url=False):
+        below = _path(one["loc"], content, missing=one["type"] == "missing")
+        where = path + ("" if not below or below.startswith("[") else ".") + below
+        faults.setdefault(where, Fault(where, shown(one["input"]), str(one["msg"])))
+    return _causes(list(faults.values()))
 
 
 def plain_faults(content: Any, path: str) -> list[Fault]:
@@ -204,6 +214,12 @@ def _step(key: Any, *, begins: bool) -> str:
 def _upward(path: str) -> list[str]:
     """Return a path and those of everything around it."""
     return [path, *(path[: mark.start()] for mark in re.finditer(r"[.\[]", path))]
+
+
+def _causes(faults: Sequence[Fault]) -> list[Fault]:
+    """Return each fault once, without those of what holds a value that is wrong itself."""
+    explained = {around for fault in faults for around in _upward(fault.path)[1:]}
+    return [fault for fault in dict.fromkeys(faults) if fault.path not in explained]
 
 
 def _words(model: type[BaseModel], error: dict[str, Any]) -> tuple[str, str]:

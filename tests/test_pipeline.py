@@ -7,7 +7,7 @@ import pytest
 
 from ilrs_science import PlanError
 from ilrs_science.errors import IlrsError
-from ilrs_science.pipeline import json_schema, load_pipeline
+from ilrs_science.pipeline import json_schema, load_pipeline, protocols, read_pipeline
 
 TEXT = """
 name: field
@@ -73,6 +73,27 @@ def test_a_pipeline_survives_its_own_json(tmp_path: Path) -> None:
         ),
         (("step: 1 s", "step: 1 parsec"), ["time.step: found '1 parsec'; Value error, '1 parsec' is not a duration"]),
         (("raw: raw/{site}/*.mag", "raw: []"), ["raw: found []; Tuple should have at least 1 item"]),
+        (("raw: raw/{site}/*.mag", "raw: ''"), ["raw: found ''; String should have at least 1 character"]),
+        (("raw: raw/{site}/*.mag", "raw: foo://x"), ["raw: found 'foo://x'; Value error, nothing opens foo:// here"]),
+        (("raw: raw/{site}/*.mag", "raw: [a, b::c]"), ["raw[1]: found 'b::c'; Value error, nothing opens b:// here"]),
+        (
+            ("cubes/field.zarr", "~nosuchuser/x"),
+            ["output: found '~nosuchuser/x'; Value error, nobody has the home folder"],
+        ),
+        (
+            ("cubes/field.zarr", "n" * 300),
+            ["output: found 'nnn", "a name of 300 bytes; a file or folder has at most 255"],
+        ),
+        (("[here, /there]", "[~nosuchuser]"), ["references.folders[0]: found '~nosuchuser'"]),
+        (("{name: b, lon: 5.5}", "5"), ["sites[1]: found 5; Input should be a valid dictionary"]),
+        (
+            ("  - third: {window: 5 s}", "  - third: 5 s"),
+            ["steps[2].third: found '5 s'; Input should be a valid dictionary"],
+        ),
+        (
+            ("instrument: acme", "conflicts: newest"),
+            ["conflicts: found 'newest'; Input should be 'first', 'last' or 'best'"],
+        ),
     ],
 )
 def test_every_fault_is_named_with_its_path_what_was_found_and_what_is_allowed(
@@ -135,3 +156,36 @@ def test_the_published_schema_accepts_and_refuses_what_the_loader_does(tmp_path:
         assert not validator.is_valid(right | wrong)
         with pytest.raises(PlanError):
             load_pipeline(right | wrong)
+
+
+def test_of_two_values_at_one_instant_the_first_is_kept_unless_another_rule_is_given(tmp_path: Path) -> None:
+    assert load_pipeline(write(tmp_path, TEXT)).conflicts == "first"
+    assert load_pipeline(write(tmp_path, TEXT + "conflicts: best")).conflicts == "best"
+
+
+def test_a_name_too_long_for_any_file_is_no_pipeline() -> None:
+    with pytest.raises(IlrsError, match="no pipeline 'aaa"):
+        load_pipeline("a" * 10**5)
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("/a/b", []),
+        ("a#b?c;d", []),
+        ("s3://bucket/x", ["s3"]),
+        ("zip://*.x::s3://bucket/a.zip", ["zip", "s3"]),
+        ("simplecache::https://host/x", ["simplecache", "https"]),
+        ("zip://a.x::/here/a.zip", ["zip"]),
+    ],
+)
+def test_the_protocols_of_a_url_are_those_that_fsspec_reads(url: str, named: list[str]) -> None:
+    assert protocols(url) == named
+
+
+def test_what_can_be_read_of_a_broken_pipeline_is_kept_to_say_more_about_it() -> None:
+    content = {"name": "x", "instrument": "acme", "raw": "*.x", "time": {"start": 1}, "steps": [{"a": {"b": 1}}]}
+    reading = read_pipeline(content, {})
+    assert reading.broken == {"time", "output"}
+    assert reading.pipeline.chosen_steps == [("a", {"b": 1})]
+    assert reading.pipeline.time is None

@@ -30,7 +30,8 @@ def test_a_resolution_is_faultless_exactly_when_every_instant_has_one_reference(
     found = references.resolve(
         known, instrument="x", kind="gain", site="a", span=(BASE + span[0], BASE + span[1]), context=None
     )
-    valid = [sum(start <= instant < stop for start, stop in several) for instant in range(*span)]
+    # Published again with the same validity, a reference takes the place of the earlier one.
+    valid = [sum(start <= instant < stop for start, stop in set(several)) for instant in range(*span)]
     assert (not found.faults) == all(number == 1 for number in valid)
     assert any("none is valid" in fault for fault in found.faults) == (0 in valid)
     assert any("two are valid" in fault for fault in found.faults) == any(number > 1 for number in valid)
@@ -40,12 +41,32 @@ def test_a_resolution_is_faultless_exactly_when_every_instant_has_one_reference(
 
 def test_what_was_not_known_yet_is_not_used() -> None:
     known = [reference(0, 10, published=1), reference(0, 10, published=5)]
-    for context, expected in ((4, known[:1]), (5, known), (0, [])):
+    for context, expected in ((4, known[:1]), (5, known[1:]), (None, known[1:]), (0, [])):
         found = references.resolve(
-            known, instrument="x", kind="gain", site="a", span=(BASE, BASE + 5), context=BASE + context
+            known,
+            instrument="x",
+            kind="gain",
+            site="a",
+            span=(BASE, BASE + 5),
+            context=None if context is None else BASE + context,
         )
-        assert sorted(found.chosen, key=lambda one: one.published) == expected
-        assert bool(found.faults) == (len(expected) != 1)
+        assert list(found.chosen) == expected
+        assert bool(found.faults) == (not expected)
+
+
+def test_a_corrected_reference_takes_the_place_of_the_first_and_both_are_explained() -> None:
+    known = [reference(0, 10, published=1), reference(0, 10, published=5)]
+    found = references.resolve(known, instrument="x", kind="gain", site="a", span=(BASE, BASE + 5), context=None)
+    assert found.faults == ()
+    assert [reason.endswith("and again later") for _, reason in found.candidates] == [True, False]
+    assert references.usable_at(known, "x", "gain", "a", None) == known[1:]
+    assert references.usable_at(known, "x", "gain", "a", BASE + 4) == known[:1]
+
+
+def test_two_references_published_at_once_with_one_validity_are_a_fault() -> None:
+    known = [reference(0, 10), reference_with(reference(0, 10), sha256="other", url="/r/other.json")]
+    found = references.resolve(known, instrument="x", kind="gain", site="a", span=(BASE, BASE + 5), context=None)
+    assert any("two are valid" in fault for fault in found.faults)
 
 
 def test_other_sites_kinds_and_instruments_are_left_out_with_a_reason() -> None:

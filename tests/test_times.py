@@ -43,7 +43,7 @@ def test_whichever_time_a_reader_gives_samples_have_both(coordinates: dict[str, 
 @pytest.mark.parametrize(
     ("coordinates", "words"),
     [
-        ({"time": TAI}, "found time of int64: name it tai if these are TAI ns, or make it datetime64 in UTC"),
+        ({"time": TAI}, "found time of int64: name it tai if it is TAI ns, or make it datetime64 in UTC"),
         ({"time": TAI, "tai": ("time", TAI)}, "found time of int64"),
         ({"time": TAI / 1e9}, "found time of float64"),
         ({}, r"read gives a coordinate along time: tai .*; found coordinates \[\]"),
@@ -55,7 +55,10 @@ def test_whichever_time_a_reader_gives_samples_have_both(coordinates: dict[str, 
         ({"time": np.array(["1950-01-01"] * 3, "M8[D]")}, "time: .*before 1960"),
         ({"tai": ("time", TAI - 3 * 10**18)}, "tai: .*before 1960"),
         ({"time": np.array(["2016-12-31T23:59:59"] * 2 + ["2017-01-01"], "M8[ns]")}, "time: .*give tai"),
-        ({"time": UTC + np.timedelta64(40, "s"), "tai": ("time", TAI)}, "of 3 samples contradict each other, by .* 40 s"),
+        (
+            {"time": UTC + np.timedelta64(40, "s"), "tai": ("time", TAI)},
+            "of 3 samples contradict each other, by .* 40 s",
+        ),
     ],
 )
 def test_times_that_say_not_what_they_are_are_refused(coordinates: dict[str, object], words: str) -> None:

@@ -108,7 +108,14 @@ def _frames(cube: xr.Dataset, name: str) -> Figure:
     for column, text in enumerate(texts):
         picture = axes[0, column].imshow(good[column], origin="lower", vmin=low, vmax=high, cmap="inferno")
         axes[0, column].set_title(text.replace("T", "\n"), fontsize=8)
-        axes[1, column].imshow(_highest(raised, flags[column]), origin="lower", vmin=0, vmax=_COLOURS, cmap="tab20", interpolation="nearest")
+        axes[1, column].imshow(
+            _highest(raised, flags[column]),
+            origin="lower",
+            vmin=0,
+            vmax=_COLOURS,
+            cmap="tab20",
+            interpolation="nearest",
+        )
         for row in (0, 1):
             axes[row, column].set_xticks([])
             axes[row, column].set_yticks([])

@@ -82,7 +82,9 @@ def above_sites(cube: xr.Dataset, target: Target) -> xr.Dataset:
         {"units": "km", "long_name": "distance that the light has come"},
     ]
     named = zip(("alt", "az", "distance"), parts, about, strict=True)
-    coordinates = {name: cube.coords[name] for name in ("time", "tai", "site", "lon", "lat", "height") if name in cube.coords}
+    coordinates = {
+        name: cube.coords[name] for name in ("time", "tai", "site", "lon", "lat", "height") if name in cube.coords
+    }
     arrays = {name: values.assign_attrs(attrs) for name, values, attrs in named}
     frames = {"frame": "ENU of each site", "target": name}
     return xr.Dataset(arrays, coordinates, {**frames, "ephemeris": ephemeris.name, "accuracy": ephemeris.accuracy})

@@ -12,7 +12,7 @@ from typing import Any
 import fsspec
 
 from ilrs_science.model.instrument import Instrument
-from ilrs_science.raw import is_remote
+from ilrs_science.raw import is_remote, name_in
 
 _LABEL = re.compile(r"\.(lbl|xml|fmt|ceh|\d[A-Z]L)$", re.IGNORECASE)
 _LABELLED = re.compile(r"\.(img|tab|dat|csv|qub|raw|bin|\d[A-Z])$", re.IGNORECASE)
@@ -23,7 +23,7 @@ _ABSENT = "absent"
 
 def claims(instrument: Instrument, url: str) -> bool:
     """Whether an instrument takes files of this name."""
-    return fnmatch(url.rsplit("/", 1)[-1], instrument.files)
+    return fnmatch(name_in(url), instrument.files)
 
 
 def states(files: Mapping[str, str]) -> dict[str, str]:
@@ -128,6 +128,7 @@ def site_in_path(url: str, pattern: str) -> str:
 
 
 def folder_site(folder: str, pattern: str) -> str:
-    """Return the site that the path of a folder above the files of a pattern names; else an empty text."""
+    """Return the site that the path of a local folder above the files of a pattern names; else an empty text."""
+    pieces = str(Path(pattern.removeprefix("file://")).absolute()).split("/")
     depth = len(folder.split("/"))
-    return site_in_path(folder, "/".join(pattern.split("/")[:depth])) if folder != pattern else ""
+    return site_in_path(folder, "/".join(pieces[:depth])) if folder != pattern else ""

@@ -54,8 +54,8 @@ def expand(pattern: str, candidates: Iterable[Instrument]) -> Listing:
 
 
 def _local(path: str, pattern: str, candidates: Iterable[Instrument]) -> tuple[list[str], list[Rejection]]:
-    literal = not _WILD.search(path) or ("{site}" not in pattern and Path(path).exists())
-    if literal and not Path(path).is_dir():
+    literal = not _WILD.search(path) or ("{site}" not in pattern and _is_there(path))
+    if literal and not _is_folder(path):
         return [path], []
     if literal:
         lost: list[OSError] = []
@@ -64,9 +64,17 @@ def _local(path: str, pattern: str, candidates: Iterable[Instrument]) -> tuple[l
         return found, faults or ([] if found else [Rejection(pattern, "a folder without any file")])
     # Python's own glob follows links to folders, fsspec's does not.
     every = glob.glob(path, recursive=True)  # noqa: PTH207 - of text, as fsspec's
-    files = [one for one in every if not Path(one).is_dir() or any(claims(each, one) for each in candidates)]
+    files = [one for one in every if not _is_folder(one) or any(claims(each, one) for each in candidates)]
     faults = [_unlisted(folder, error) for folder, error in unlistable(path)]
     return files, faults or ([] if files else [_nothing(pattern, every)])
+
+
+def _is_there(path: str) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - `Path` raises where it may not look
+
+
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - as above
 
 
 def _below(folder: str, lost: list[OSError]) -> Iterator[str]:
@@ -113,8 +121,8 @@ def _remote(filesystem: Any, path: str, pattern: str) -> Listing:
     except Exception as error:  # noqa: BLE001 - every kind of server has its own exceptions
         return Listing({}, (_unlisted(pattern, error),))
     found = {one: about for one, about in details.items() if about.get("type") != "directory"}
-    name = filesystem.unstrip_protocol
-    files = {str(name(one)): remote_state(found[one]) for one in sorted(found)}
+    _, mark, archive = pattern.partition("::")
+    files = {f"{filesystem.unstrip_protocol(one)}{mark}{archive}": remote_state(found[one]) for one in sorted(found)}
     return Listing(files, () if files else (_nothing(pattern, details),))
 
 

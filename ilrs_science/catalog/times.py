@@ -47,7 +47,7 @@ def sample_times(ds: xr.Dataset) -> Nanoseconds:
             raise FormatError(f"{_EITHER}; found {name} along {ds[name].dims}")
     if "time" in ds.coords and ds["time"].dtype.kind != "M":
         raise FormatError(
-            f"{_EITHER}; found time of {ds['time'].dtype}: name it tai if these are TAI ns, or make it datetime64 in UTC"
+            f"{_EITHER}; found time of {ds['time'].dtype}: name it tai if it is TAI ns, or make it datetime64 in UTC"
         )
     if "tai" not in ds.coords:
         return _from_utc(ds)

@@ -12,10 +12,10 @@ import typer
 from ilrs_science import __version__, catalog, registry
 from ilrs_science.cli import show
 from ilrs_science.cli.terminal import CONSOLE, CONSOLE_ERRORS, Progress, UsageError, guarded, print_json
-from ilrs_science.engine.plan import Plan
-from ilrs_science.engine.plan import plan as make_plan
 from ilrs_science.engine.executing import ExecutorName
-from ilrs_science.engine.run import Consent, refuse_unasked
+from ilrs_science.engine.plan import plan as make_plan
+from ilrs_science.engine.planned import CollectionPlan, Plan
+from ilrs_science.engine.run import Consent, cubes_of, refuse_unasked
 from ilrs_science.engine.run import run as run_plan
 from ilrs_science.engine.status import status as cube_status
 from ilrs_science.engine.verify import adopt as adopt_cube
@@ -24,6 +24,7 @@ from ilrs_science.engine.verify import verify as verify_cube
 from ilrs_science.errors import IlrsError, ReplaceError
 from ilrs_science.geometry.time import parse_utc
 from ilrs_science.pipeline import Pipeline, json_schema, load_pipeline
+from ilrs_science.store.collection import cubes_at
 from ilrs_science.store.cube import open_attributes, open_cube
 from ilrs_science.store.lease import Waiting
 
@@ -207,16 +208,24 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Read every shard and hold it against its record. Exit 0 all right, 1 damaged."""
+    cubes = cubes_at(cube)
     if adopt:
-        count = adopt_cube(cube)
+        count = sum(map(adopt_cube, cubes))
         print_json({"adopted": count}) if as_json else CONSOLE.print(f"{count} parts have new marks")
         return
-    found = verify_cube(cube)
-    if found.ok or not repair:
-        print_json(found.as_json()) if as_json else show.verification(found)
-        raise typer.Exit(0 if found.ok else 1)
-    report = run_plan(discard(cube, found))
-    print_json({"found": found.as_json(), "repaired": report.as_json()}) if as_json else show.report(report)
+    every = [verify_cube(one) for one in cubes]
+    damaged = [one for one in every if not one.ok]
+    if not as_json:
+        for one in every:
+            show.verification(one)
+    if not damaged or not repair:
+        if as_json:
+            print_json([one.as_json() for one in every])
+        raise typer.Exit(1 if damaged else 0)
+    pipelines = [discard(one) for one in damaged]
+    report = run_plan(pipelines[0])
+    found = [one.as_json() for one in every]
+    print_json({"found": found, "repaired": report.as_json()}) if as_json else show.report(report)
     raise typer.Exit(report.exit_code)
 
 
@@ -328,10 +337,10 @@ def schema(*, as_json: AsJson = True) -> None:  # noqa: ARG001 - every command h
     print_json(json_schema())
 
 
-def _asked(made: Plan, consent: Consent) -> Consent:
+def _asked(made: Plan | CollectionPlan, consent: Consent) -> Consent:
     """Ask on a terminal whether good data may be replaced; elsewhere the options have to say so."""
     try:
-        refuse_unasked(made, consent)
+        refuse_unasked(cubes_of(made), consent)
     except ReplaceError as error:
         if not sys.stdin.isatty():
             raise

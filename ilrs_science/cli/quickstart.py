@@ -14,7 +14,8 @@ from ilrs_science.analysis.quicklook import save_quicklook
 from ilrs_science.cli.terminal import Progress
 from ilrs_science.engine.cluster import connect
 from ilrs_science.engine.plan import plan
-from ilrs_science.engine.run import Report, run
+from ilrs_science.engine.report import Report
+from ilrs_science.engine.run import run
 from ilrs_science.errors import IlrsError
 from ilrs_science.simulate import frame_transfer, magnetometer
 from ilrs_science.store.cube import open_cube

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from ilrs_science.catalog import Inventory
 from ilrs_science.cli.terminal import CONSOLE
-from ilrs_science.engine.plan import Plan
 from ilrs_science.engine.diff import VERDICTS
+from ilrs_science.engine.planned import CollectionPlan, Plan
 from ilrs_science.engine.report import Report
 from ilrs_science.engine.status import Status
 from ilrs_science.engine.verify import Verification
@@ -101,8 +101,17 @@ def inventory(found: Inventory, written: Path | None) -> None:
         CONSOLE.print(f"wrote {escape(str(written))}")
 
 
-def plan(made: Plan) -> None:
+def plan(made: Plan | CollectionPlan) -> None:
     """Print what a run would do."""
+    if isinstance(made, Plan):
+        _cube_plan(made)
+        return
+    CONSOLE.print(f"{escape(made.pipeline.output)}: {len(made.plans)} cubes, one a {made.partition}", highlight=False)
+    for one in made.plans:
+        _cube_plan(one)
+
+
+def _cube_plan(made: Plan) -> None:
     values = made.as_json()
     table = _table("plan", values["name"])
     for key in ("instrument", "output", "start", "stop", "samples", "place", "parts", "chunk", "shard", "granules"):
@@ -117,6 +126,11 @@ def plan(made: Plan) -> None:
     for verdict, count in made.diff.counts().items():
         _row(table, f"parts {verdict}", f"{count}: {VERDICTS[verdict]}")
     CONSOLE.print(table)
+    _cube_notes(made)
+
+
+def _cube_notes(made: Plan) -> None:
+    """Print what a reader of a plan should not overlook."""
     for warning in made.warnings:
         CONSOLE.print(f"[yellow]warning[/] {escape(str(warning))}", highlight=False)
     for url in made.diff.gone:
@@ -128,7 +142,7 @@ def plan(made: Plan) -> None:
         CONSOLE.print(f"[yellow]duplicate[/] {escape(granule.url)}: has the content of another file", highlight=False)
     if made.outside:
         CONSOLE.print(f"{len(made.outside)} granules lie outside the pipeline's sites and time; not read")
-    for rejection in made.rejected:
+    for rejection in (one for one in made.rejected if not one.is_label):
         CONSOLE.print(f"[yellow]rejected[/] {escape(rejection.url)}: {escape(rejection.reason)}", highlight=False)
 
 
@@ -185,7 +199,7 @@ def status(found: Status) -> None:
         CONSOLE.print(f"written now by {escape(found.holder)}", highlight=False)
     for name in found.unreadable:
         CONSOLE.print(f"[yellow]unreadable[/] {name}: what it told of is done again", highlight=False)
-    for number, reason in sorted(found.failed.items()):
+    for number, reason in found.failed.items():
         CONSOLE.print(f"[red]part {number} failed:[/] {escape(reason)}", highlight=False)
     for url, reason in found.rejected.items():
         CONSOLE.print(f"[yellow]rejected[/] {escape(url)}: {escape(reason)}", highlight=False)

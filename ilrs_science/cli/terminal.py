@@ -44,7 +44,7 @@ def _finite(value: Any) -> Any:
 
 
 def guarded[**P](command: Callable[P, None]) -> Callable[P, None]:
-    """Turn a user's mistake into a few lines and an exit code: 2 for a pipeline with faults, 75 for what may pass, 1 for what failed."""
+    """Turn a user's mistake into a few lines and an exit code: 2 faults of a pipeline, 75 what may pass, 1 failed."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:

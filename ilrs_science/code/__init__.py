@@ -104,11 +104,16 @@ def _closure(origins: Origins, formats: Iterable[str], folders: Folders) -> Clos
         closure.add(need)
     for module in _modules_of_formats(formats or (FORMATS if closure.asks_table else ())):
         closure.add(module)
-    for root in ROOTS:
-        if place_of(root) is None:
-            raise PluginError(f"there is no module {root}, which makes data; reinstall ilrs-science")
+    for root in _roots():
         closure.add(root)
     return closure
+
+
+def _roots() -> tuple[str, ...]:
+    missing = [root for root in ROOTS if place_of(root) is None]
+    if missing:
+        raise PluginError(f"there is no module {', '.join(missing)}, which makes data; reinstall ilrs-science")
+    return ROOTS
 
 
 def _modules_of_formats(names: Iterable[str]) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import metadata
@@ -51,20 +52,21 @@ class Installed:
         """Tell whether a module is, by its name, among those that the distribution names itself."""
         return any(f"{place.name}.".startswith(f"{_outermost_package(one)}.") for one in self.modules)
 
+    def is_around(self, place: Place) -> bool:
+        """Tell whether a module lies in the folder that the distribution is installed from."""
+        if not self.project or SITE in place.file or normal(self.name) == normal(OURS):
+            return False  # our own folder holds the plugins of the tests, too
+        return Path(place.file).is_relative_to(self.project)
+
 
 @cache
 def distribution_of(place: Place, folders: Folders) -> Installed | None:
     """Return the distribution that a module belongs to, in the folders of a `search_path`; None if to none."""
     installed = _all_installed(folders)
-    if SITE in place.file or place.name.partition(".")[0] == OURS:
-        editable = []
-    else:
-        others = [one for one in installed if one.project and normal(one.name) != normal(OURS)]
-        editable = [one for one in others if Path(place.file).is_relative_to(one.project)]
     listing = [one for one in installed if one.root == place.outermost_folder and one.lists(place.file)]
     named = [one for one in installed if one.holds(place)]
-    inner = sorted(editable, key=lambda one: len(one.project), reverse=True)
-    return next(iter([*listing, *named, *inner]), None)
+    around = sorted((one for one in installed if one.is_around(place)), key=lambda one: len(one.project), reverse=True)
+    return next(iter([*listing, *named, *around]), None)
 
 
 @cache
@@ -110,39 +112,39 @@ def other_files(distribution: Installed, modules: list[Place]) -> dict[str, str]
         Those of its modules that are in use; without a list of files, those beside them in their packages count.
     """
     if distribution.record and not distribution.project:
-        named = [line.rpartition(",")[0].rpartition(",")[0].strip('"') for line in distribution.record.splitlines()]
-        return {
-            name: bytes_digest(os.path.join(distribution.root, name))
-            for name in named
-            if name and ".." not in name and _is_data(PurePosixPath(name))
-        }
+        return _digests(distribution.root, _listed(distribution.record))
     folders = {folder for place in modules if (folder := _package_folder(place))}
     return {
-        f"{Path(folder).name}/{name}": bytes_digest(os.path.join(folder, name))
+        f"{Path(folder).name}/{name}": digest
         for folder in sorted(folders)
-        for name in _files_below(folder)
-        if _is_data(PurePosixPath(name))
+        for name, digest in _digests(folder, _files_below(folder)).items()
     }
+
+
+def _listed(record: str) -> list[str]:
+    """Return the files of an installer's list that lie where modules do."""
+    names = [row[0] for row in csv.reader(record.splitlines()) if row]
+    return [name for name in names if not name.startswith(("..", "/"))]
+
+
+def _digests(folder: str, names: Iterable[str]) -> dict[str, str]:
+    return {name: bytes_digest(os.path.join(folder, name)) for name in names if _is_data(PurePosixPath(name))}
 
 
 def sources(distribution: Installed) -> dict[str, str]:
     """Return the digests of all sources of a distribution that is installed editable, Python by its meaning."""
     project = Path(distribution.project)
     folder = str(project / "src" if (project / "src").is_dir() else project)
-    packages = [entry.name for entry in os.scandir(folder) if entry.is_dir() and place_below_is_package(entry.path)]
+    names = list(_files_below(folder))
+    packages = {name.partition("/")[0] for name in names if "/" in name and name.endswith(".py")}
     found = {}
-    for name in _files_below(folder):
+    for name in names:
         path = os.path.join(folder, name)
         if name.endswith(".py"):
             found[name] = kept(path, name, lambda source: module_of(source, "", package=False)).meaning
         elif name.partition("/")[0] in packages and _is_data(PurePosixPath(name)):
             found[name] = bytes_digest(path)
     return found
-
-
-def place_below_is_package(folder: str) -> bool:
-    """Tell whether a folder is a package, or a namespace of packages."""
-    return any(entry.name.endswith(".py") for entry in os.scandir(folder))
 
 
 def _is_data(name: PurePosixPath) -> bool:
@@ -183,22 +185,25 @@ def _all_installed(folders: Folders) -> tuple[Installed, ...]:
     found: dict[str, Installed] = {}
     for one in metadata.distributions(path=[folder for folder, _ in folders]):
         # The first on the path is the one that is imported.
-        found.setdefault(normal(one.name), _described(one))
+        described = _described(one)
+        found.setdefault(normal(described.name), described)
     return tuple(found.values())
 
 
 def _described(one: metadata.Distribution) -> Installed:
+    about = one.metadata  # parsed once: each property of a distribution parses it again
+    name = str(about["Name"])
     record = one.read_text("RECORD") or ""
     points = [point.module for point in one.entry_points if point.group.startswith(f"{OURS}.")]
     tops = (one.read_text("top_level.txt") or "").split() if not record else []
-    beside = [] if record or points or tops else [normal(one.name).replace("-", "_")]
+    beside = [] if record or points or tops else [normal(name).replace("-", "_")]
     return Installed(
-        one.name,
-        one.version,
+        name,
+        str(about["Version"]),
         str(one.locate_file("")).rstrip("/"),
         f"\n{record}" if record else "",
         _project(one.read_text("direct_url.json")),
-        tuple(one.requires or ()),
+        tuple(about.get_all("Requires-Dist") or one.requires or ()),
         (*points, *tops, *beside),
     )
 

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 type Stamp = tuple[int, int, int, int]
@@ -56,8 +57,18 @@ def bytes_digest(path: str) -> str:
 
 
 def search_path() -> tuple[tuple[str, int], ...]:
-    """Return the folders of `sys.path` with the time of their last change: what is installed changes with them."""
-    return tuple((folder, _changed(folder)) for folder in sys.path)
+    """Return the folders of `sys.path`, each with a number that changes when something is installed there."""
+    return tuple((folder, _installed_in(folder, _changed(folder))) for folder in sys.path)
+
+
+@lru_cache(maxsize=256)
+def _installed_in(folder: str, changed: int) -> int:
+    # Other files come and go there, too: a folder of notebooks, or of a worker, is on the path.
+    try:
+        names = [name for name in sorted(os.listdir(folder or ".")) if name.endswith(("-info", ".egg", ".egg-link"))]
+    except OSError:
+        return changed
+    return hash(tuple((name, _changed(os.path.join(folder, name))) for name in names))
 
 
 def _changed(folder: str) -> int:

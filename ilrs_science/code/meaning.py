@@ -79,26 +79,23 @@ def meaning_of(source: str) -> str:
 
 def _described(tree: ast.Module, name: str, package: bool) -> Module:
     here = name if package else name.rpartition(".")[0]
-    bindings: dict[str, tuple[str, ...]] = {}
-    needs = set(_dynamic(tree, here))
-    for bound, target in _imports(tree, here):
-        if bound:
-            bindings[bound] = (*bindings.get(bound, ()), target)
-        else:
-            needs.add(target)
+    bindings, needs = _bindings(tree, here)
     if name == TABLE_OF_FORMATS:
         tree.body = [one for one in tree.body if not _is_list_of_modules(one, bindings)]
     chains = list(_chains(tree))
-    needs |= {further(target, rest) for first, rest in chains for target in bindings.get(first, ())}
-    if _has_accessor(tree):
-        needs.add(_ACCESSOR)
     used = {first for first, _ in chains}
-    unused = frozenset(target for bound, targets in bindings.items() if bound not in used for target in targets)
+    needs |= {further(target, rest) for first, rest in chains for target in bindings.get(first, ())}
+    needs |= {*_dynamic(tree, here), *_accessor(tree)}
+    unused = {target for bound in bindings.keys() - used for target in bindings[bound]}
     files = frozenset(_file_names(tree))
     if package:
         tree = _WithoutHandedOn(used).visit(tree)
-    needs = {need for need in needs if re.split("[.:]", need)[0] not in sys.stdlib_module_names}
-    return Module(_digest(tree), frozenset(needs), unused, bindings, files)
+    return Module(_digest(tree), _beyond_python(needs), frozenset(unused), bindings, files)
+
+
+def _beyond_python(needs: Iterable[str]) -> frozenset[str]:
+    """Return what is needed without what comes with Python itself."""
+    return frozenset(need for need in needs if re.split("[.:]", need)[0] not in sys.stdlib_module_names)
 
 
 def _digest(tree: ast.AST) -> str:
@@ -140,20 +137,31 @@ class _WithoutHandedOn(ast.NodeTransformer):
         return None if [getattr(target, "id", "") for target in node.targets] == ["__all__"] else node
 
 
-def _imports(tree: ast.AST, here: str) -> Iterator[tuple[str, str]]:
-    """Give every imported name with what it stands for; no name where the import itself is all that counts."""
+def _bindings(tree: ast.AST, here: str) -> tuple[dict[str, tuple[str, ...]], set[str]]:
+    """Return what each imported name stands for, and what is imported without a name of its own."""
+    bindings: dict[str, tuple[str, ...]] = {}
+    nameless = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for one in node.names:
-                top = one.name.partition(".")[0]
-                yield one.asname or top, one.name if one.asname else top
-                if top != one.name and not one.asname:
-                    yield "", one.name
-        elif isinstance(node, ast.ImportFrom):
-            origin = _absolute("." * node.level + (node.module or ""), here)
-            for one in node.names:
-                star = one.name == "*"
-                yield "" if star else one.asname or one.name, f"{origin}:{EVERYTHING if star else one.name}"
+        for bound, target in _imported(node, here):
+            if bound:
+                bindings[bound] = (*bindings.get(bound, ()), target)
+            else:
+                nameless.add(target)
+    return bindings, nameless
+
+
+def _imported(node: ast.AST, here: str) -> Iterator[tuple[str, str]]:
+    """Give every name that a statement imports with what it stands for."""
+    if isinstance(node, ast.Import):
+        for one in node.names:
+            top = one.name.partition(".")[0]
+            yield (one.asname, one.name) if one.asname else (top, top)
+            if top != one.name and not one.asname:
+                yield "", one.name
+    elif isinstance(node, ast.ImportFrom):
+        origin = _absolute("." * node.level + (node.module or ""), here)
+        for one in node.names:
+            yield "" if one.name == EVERYTHING else one.asname or one.name, f"{origin}:{one.name}"
 
 
 def _absolute(name: str, here: str) -> str:
@@ -181,8 +189,9 @@ def _chains(tree: ast.AST) -> Iterator[tuple[str, str]]:
                 yield base.id, ".".join(attributes) or EVERYTHING
 
 
-def _has_accessor(tree: ast.AST) -> bool:
-    return any(isinstance(node, ast.Attribute) and node.attr == "ilrs" for node in ast.walk(tree))
+def _accessor(tree: ast.AST) -> set[str]:
+    found = any(isinstance(node, ast.Attribute) and node.attr == "ilrs" for node in ast.walk(tree))
+    return {_ACCESSOR} if found else set()
 
 
 def _dynamic(tree: ast.Module, here: str) -> Iterator[str]:
@@ -191,11 +200,15 @@ def _dynamic(tree: ast.Module, here: str) -> Iterator[str]:
         yield f"{here}:{EVERY_MODULE}"
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and node.args and _called(node) in {"import_module", "__import__"}:
-            text, whole = _beginning(node.args[0])
-            if not text and here.partition(".")[0] == OURS:
-                continue  # a library by its name; our own modules are imported by statements
-            prefix = _absolute(text, here) if whole else _absolute(text.rpartition(".")[0] or ".", here)
-            yield prefix if whole else f"{prefix}:{EVERY_MODULE}"
+            yield from _put_together(node.args[0], here)
+
+
+def _put_together(name: ast.expr, here: str) -> Iterator[str]:
+    text, whole = _beginning(name)
+    if whole:
+        yield _absolute(text, here)
+    elif text or here.partition(".")[0] != OURS:  # we import libraries by their names, our own modules by statements
+        yield f"{_absolute(text.rpartition('.')[0] or '.', here)}:{EVERY_MODULE}"
 
 
 def _beginning(node: ast.expr) -> tuple[str, bool]:

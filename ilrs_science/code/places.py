@@ -9,8 +9,6 @@ from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from os import path
 
-from ilrs_science.code.kept import search_path
-
 
 @dataclass(frozen=True)
 class Place:
@@ -21,11 +19,6 @@ class Place:
     """Its source, or its compiled file; nothing for a namespace, and for what is built in."""
     folders: tuple[str, ...] = ()
     """Where its submodules are, if it is a package."""
-
-    @property
-    def is_source(self) -> bool:
-        """Whether the file is Python."""
-        return self.file.endswith(".py")
 
     @property
     def outermost_folder(self) -> str:
@@ -93,12 +86,7 @@ def _outermost(name: str) -> Place | None:
     loaded = sys.modules.get(name)
     if loaded is not None:
         return Place(name, getattr(loaded, "__file__", None) or "", tuple(getattr(loaded, "__path__", ())))
-    return _outermost_in(name, search_path())
-
-
-@cache
-def _outermost_in(name: str, folders: tuple[tuple[str, int], ...]) -> Place | None:
-    spec = PathFinder.find_spec(name, [folder for folder, _ in folders])
+    spec = PathFinder.find_spec(name)
     if spec is None:
         return None
     return Place(name, spec.origin or "" if spec.has_location else "", tuple(spec.submodule_search_locations or ()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,10 +47,10 @@ def is_mine(part: Part, site: str, times: Times) -> Mask:
 
 
 def is_home(part: Part, granule: Granule) -> bool:
-    """Tell whether this part counts what a granule loses as a whole: true in at most one part for each granule.
+    """Tell whether this part counts what a granule loses as a whole; true in at most one part for each granule.
 
-    That is the part in which the granule begins, or the first part where it begins before the axis. It does not depend on
-    where the axis ends, so that a cube may grow without counting anew.
+    That is the part in which the granule begins, or the first part where it begins before the campaign. It does not
+    depend on where the axis ends, so that a cube may grow without counting anew.
     """
     origin = part.task.origin
     if isinstance(part.axis, RegularAxis):
@@ -92,7 +92,7 @@ def check_counts(
                 raise CountError(
                     f"part {record.part}, {outcome.url}: {outcome.counts} do not add up; please report this"
                 )
-    outside = {}
+    outside: dict[str, int] = {}
     for granule in granules:
         key = (granule.sha256, granule.site)
         rest = granule.count - read.pop(key, 0)
@@ -109,9 +109,3 @@ def check_counts(
             f"the records speak of samples of files that the plan does not have: {stray}; please report this"
         )
     return outside
-
-
-def totals(records: Iterable[Record], outside: Mapping[str, int]) -> Counts:
-    """Return the samples over a whole cube; those outside its axis are read and rejected."""
-    beyond = sum(outside.values())
-    return sum((record.counts for record in records), Counts(read=beyond, rejected=beyond))

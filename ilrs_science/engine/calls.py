@@ -18,7 +18,7 @@ from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import StepCall
 from ilrs_science.model.step import StepFunction, StepParameter, declared_margin, declared_scope, step_parameters
 from ilrs_science.pipeline import Pipeline
-from ilrs_science.yaml_text import plain_faults, shown
+from ilrs_science.yaml_text import faults_of, plain_faults, shown
 
 _FURTHEST = Duration("366 d")
 
@@ -116,12 +116,12 @@ def _fitted(adapter: TypeAdapter[Any], found: Any, where: str, *, default: bool)
         value = adapter.validate_python(found)
         written = adapter.dump_python(value, mode="json")
     except ValidationError as error:
-        return None, None, [Fault(where, shown(found), str(one["msg"])) for one in error.errors(include_url=False)]
+        return None, None, faults_of(error, found, where)
     except (PydanticSerializationError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # A validator of the plugin's own; pydantic turns only some of what it raises into errors.
         return None, None, [Fault(where, shown(found), f"it cannot be used ({type(error).__name__}: {error})")]
     if not default and _is_of_another_kind(found, value):
-        return None, None, [Fault(where, shown(found), f"expected a {type(value).__name__}, written as one")]
+        return None, None, [Fault(where, shown(found), "text, numbers, and true or false do not stand for each other")]
     return value, written, []
 
 

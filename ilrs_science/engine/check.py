@@ -11,6 +11,7 @@ from ilrs_science import registry
 from ilrs_science.engine.calls import bind_steps
 from ilrs_science.engine.faults import layout_faults, raw_faults, regular_size_faults, site_faults, time_faults
 from ilrs_science.engine.outputs import output_faults, overlap_faults
+from ilrs_science.engine.partition import chosen_partition
 from ilrs_science.engine.resolve import Known, early_reference_faults, known_references
 from ilrs_science.errors import CubeError, Fault, PlanError, PluginError
 from ilrs_science.model.instrument import Instrument
@@ -18,6 +19,7 @@ from ilrs_science.model.part import StepCall
 from ilrs_science.model.product import Place
 from ilrs_science.pipeline import Pipeline, Reading, read_pipeline
 from ilrs_science.store import cube
+from ilrs_science.store.collection import existing_collection
 from ilrs_science.store.cube import Existing
 from ilrs_science.store.target import target
 from ilrs_science.yaml_text import key_of, shown
@@ -35,7 +37,9 @@ class Checked:
     known: Known
     """The references to choose from."""
     existing: Existing | None
-    """The cube that lies at the output."""
+    """The cube that lies at the output, where it is one cube."""
+    partition: str
+    """How the campaign is cut into cubes; `none` where it is one cube."""
 
 
 def check(source: str | Path | Pipeline | dict[str, Any], overrides: Mapping[str, Any]) -> Checked:
@@ -56,7 +60,8 @@ def check(source: str | Path | Pipeline | dict[str, Any], overrides: Mapping[str
     reading = read_pipeline(source, overrides)
     pipeline = reading.pipeline
     references, folders = known_references(pipeline)
-    existing, outputs = _existing(reading)
+    partition, sizes = chosen_partition(pipeline)
+    existing, outputs = _existing(reading, partition)
     apart = [] if reading.broken & {"raw", "output"} else overlap_faults(pipeline)
     files = [*folders, *raw_faults(pipeline), *outputs, *apart]
     try:
@@ -69,7 +74,7 @@ def check(source: str | Path | Pipeline | dict[str, Any], overrides: Mapping[str
     steps, step_faults = bind_steps(pipeline, instrument)
     faults = [
         *time_faults(pipeline, instrument),
-        *regular_size_faults(pipeline, instrument, place),
+        *(sizes or regular_size_faults(pipeline, instrument, place, partition)),
         *site_faults(pipeline),
         *step_faults,
         *layout_faults(pipeline, instrument, place),
@@ -78,19 +83,24 @@ def check(source: str | Path | Pipeline | dict[str, Any], overrides: Mapping[str
     if told := _told(reading, faults):
         # With raw files each part finds its references; without them, what declared times and sites tell.
         raise PlanError(told + _unbroken(reading, early_reference_faults(pipeline, known, steps)))
-    return Checked(pipeline, instrument, place, tuple(steps), known, existing)
+    return Checked(pipeline, instrument, place, tuple(steps), known, existing, partition)
 
 
-def _existing(reading: Reading) -> tuple[Existing | None, list[Fault]]:
-    """Return the cube that lies at the output, or what is wrong there."""
+def _existing(reading: Reading, partition: str) -> tuple[Existing | None, list[Fault]]:
+    """Return the cube that lies at the output, if it is to be one, and what is wrong there."""
     output = reading.pipeline.output
     faults = output_faults(reading.pipeline)
     if faults or "output" in reading.broken:
         return None, faults
     try:
-        return cube.existing(target(output)), []
+        if partition == "none":
+            return cube.existing(target(output)), []
+        there = existing_collection(target(output))
+        other = there is not None and there.partition != partition
     except (CubeError, OSError, ValueError) as error:
         return None, [Fault("output", f"found {output!r}", str(error))]
+    wrong = Fault("partition", f"{output} is cut by {there and there.partition}", f"the pipeline says {partition}")
+    return None, [wrong] if other else []
 
 
 def _told(reading: Reading, faults: list[Fault]) -> list[Fault]:

@@ -56,7 +56,7 @@ class Diff:
     segments: tuple[str, ...]
     """Segments that were read."""
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[Verdict, int]:
         """Return the number of parts by verdict, in the order of `VERDICTS`."""
         found = Counter(self.verdicts)
         return {verdict: found[verdict] for verdict in VERDICTS if found[verdict]}
@@ -64,14 +64,14 @@ class Diff:
     def pending(self, *, redo_environment: bool = False, forget_missing: bool = False) -> list[int]:
         """Return the numbers of the parts to do.
 
-        Parts of other versions of Python or of the libraries stand, and so do those that hold samples of raw files which
+        Parts of other versions of Python or of the libraries stand, and so do those that hold samples of raw files that
         have gone, unless the caller says otherwise.
         """
         again = {"older"} if redo_environment else set()
         again |= {"missing"} if forget_missing else set()
         return [n for n, verdict in enumerate(self.verdicts) if verdict not in _STANDS or verdict in again]
 
-    def asked(self, *, forget_missing: bool = False) -> dict[str, int]:
+    def asked(self, *, forget_missing: bool = False) -> dict[Verdict, int]:
         """Return the number of parts whose good data would be replaced, by cause."""
         return {
             cause: count
@@ -87,7 +87,7 @@ class Diff:
 def compare(parts: Sequence[Part], granules: Sequence[Granule], place: Target) -> Diff:
     """Hold the parts of a plan against the records and the shards of a cube."""
     loaded = records.load(place)
-    listing = place.list() if loaded.records else {}
+    listing = place.listing() if loaded.records else {}
     judge = _Judge(place, listing, {one.sha256 for one in granules}, {one.url for one in granules}, environment())
     rulings = [judge.ruling(part, loaded.records.get((part.row, part.first))) for part in parts]
     kept = {one.record.region: one.record for one in rulings if one.record is not None and one.verdict in _STANDS}

@@ -11,6 +11,7 @@ import numpy as np
 
 from ilrs_science import catalog
 from ilrs_science.catalog.files import site_in_path
+from ilrs_science.engine.partition import spans
 from ilrs_science.errors import Fault, IlrsError
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.axis import RegularAxis
@@ -124,16 +125,22 @@ def size_faults(pipeline: Pipeline, slots: int, rows: int, layout: Cut) -> list[
         return [Fault(key, found, f"a cube holds at most {MOST_SLOTS} slots; give {allowed} shorter time")]
     if parts > MOST_PARTS:
         found = f"makes {parts} parts"
-        return [Fault("layout", found, f"a plan has at most {MOST_PARTS}; give a larger shard, or more shards a part")]
+        return [
+            Fault(
+                "layout",
+                found,
+                f"a plan has at most {MOST_PARTS}; give a larger shard, more shards a part, or less time",
+            )
+        ]
     return []
 
 
-def regular_size_faults(pipeline: Pipeline, instrument: Instrument, place: Place) -> list[Fault]:
-    """Return whether a regular cube is too large, as far as it is declared; nothing where time or layout is wrong."""
+def regular_size_faults(pipeline: Pipeline, instrument: Instrument, place: Place, partition: str) -> list[Fault]:
+    """Return whether regular cubes are too large, as far as declared; nothing where time or layout is wrong."""
     time = pipeline.time
     if time is None or not time.step or time_faults(pipeline, instrument) or layout_faults(pipeline, instrument, place):
         return []
-    slots = (time.stop - time.start) // time.step
+    slots = max((one.stop - one.start) // time.step for one in spans(partition, time))
     made = cut(instrument.product, place, pipeline.layout.chunk, pipeline.layout.shard)
     return size_faults(pipeline, slots, max(1, len(pipeline.sites)), made)
 

@@ -133,4 +133,4 @@ def _is_local(url: str) -> bool:
 
 
 def _path(url: str) -> str:
-    return os.path.normpath(re.sub(r"^(file|local)://", "", url))
+    return os.path.normpath("/" + re.sub(r"^(file|local)://", "", url).lstrip("/"))

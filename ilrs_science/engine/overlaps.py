@@ -57,7 +57,7 @@ def settled(found: Sequence[Samples], rule: str) -> tuple[Samples, list[Loss]]:
     found
         In order of the granules' start and digest.
     rule
-        Which granule keeps an instant of which two say different things: `first`, `last`, or `best`: that with the fewest
+        Which granule keeps an instant of which two say different things: `first`, `last`, or `best`, that with fewest
         samples flagged there by `read`, and of equal ones the first.
     """
     every = _joined(found)

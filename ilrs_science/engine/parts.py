@@ -43,16 +43,14 @@ def without_duplicates(granules: Sequence[Granule]) -> tuple[list[Granule], list
     return list(kept.values()), duplicates
 
 
-def make_axis(
-    pipeline: Pipeline, instrument: Instrument, sites: Sequence[str], granules: Sequence[Granule]
-) -> tuple[Axis, int]:
-    """Return the axis of the cube, and where it begins for good, TAI ns: samples before that belong to no part."""
+def make_axis(pipeline: Pipeline, instrument: Instrument, sites: Sequence[str], granules: Sequence[Granule]) -> Axis:
+    """Return the axis of the cube."""
     time = pipeline.time
     if not instrument.product.exposures:
         if time is None or time.step is None:
             raise IlrsError("a regular cube needs time.start, time.stop and time.step")
         # Whole slots only: a slot that reached beyond `stop` would take samples from there.
-        return RegularAxis(time.start, time.step, (time.stop - time.start) // time.step), time.start
+        return RegularAxis(time.start, time.step, (time.stop - time.start) // time.step)
     keys = {
         (instant, granule.site)
         for granule in granules
@@ -60,8 +58,7 @@ def make_axis(
         for instant in granule.times
         if time is None or time.start <= instant < time.stop
     }
-    exposures = ExposureAxis(tuple(t for t, _ in sorted(keys)), tuple(s for _, s in sorted(keys)))
-    return exposures, time.start if time else -EVER
+    return ExposureAxis(tuple(t for t, _ in sorted(keys)), tuple(s for _, s in sorted(keys)))
 
 
 def overlaps(granule: Granule, axis: Axis, margin: int) -> bool:
@@ -79,11 +76,11 @@ def make_parts(task: Task, declared: Declaration, shards: int, granules: Sequenc
         low, high = region.start - task.margin, region.stop + task.margin
         here = [granule for site in members for granule in by_site[site.name].overlapping(low, high)]
         if row < 0:
-            # An exposure cube has parts of several sites; each names only those that it has granules of.
             here.sort(key=lambda g: (g.start, g.sha256, g.site))
-            names = {granule.site for granule in here}
-            members = tuple(site for site in members if site.name in names)
-        parts.append(Part(task, len(parts), row, first, region, members, tuple(here)))
+        # An exposure cube has parts of several sites; each names only those that it has granules of.
+        names = {granule.site for granule in here}
+        sites = tuple(site for site in members if row >= 0 or site.name in names)
+        parts.append(Part(task, len(parts), row, first, region, sites, tuple(here)))
     return parts
 
 

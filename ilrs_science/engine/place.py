@@ -165,7 +165,8 @@ class Block:
         if values.dtype.kind != "f" or np.isfinite(values).all():
             return quality
         unknown = _raised(MISSING, np.isnan(values), primary, dims, self.product)
-        return quality | unknown | _raised(OUT_OF_RANGE, np.isinf(values), primary, dims, self.product)
+        flagged: NDArray[Any] = quality | unknown | _raised(OUT_OF_RANGE, np.isinf(values), primary, dims, self.product)
+        return flagged
 
     def _names(self) -> list[str]:
         return [*(variable.name for variable in self.product.values), "quality"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ilrs_science import registry
 from ilrs_science.code import code_of
-from ilrs_science.engine.plan import Plan
+from ilrs_science.engine.planned import Plan
 from ilrs_science.errors import Fault, PlanError, PluginError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ilrs_science import references, registry
 from ilrs_science.code import environment
-from ilrs_science.engine.plan import Plan
+from ilrs_science.engine.planned import Plan
 from ilrs_science.model.record import Record
 
 

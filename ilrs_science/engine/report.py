@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ilrs_science.engine.account import OUTSIDE, check_counts, totals
-from ilrs_science.engine.plan import Plan
+from ilrs_science.engine.account import OUTSIDE, check_counts
+from ilrs_science.engine.planned import Plan
 from ilrs_science.model.record import Counts, Record
 from ilrs_science.store.cube import COMPLETE
 
@@ -54,47 +55,82 @@ class Report:
         return asdict(self) | {"failed": failed, "exit_code": self.exit_code}
 
 
-def make_report(made: Plan, found: Records, skipped: int, seconds: float) -> Report:
-    """Return what a run did.
+@dataclass(frozen=True)
+class Done:
+    """A plan of one cube with the records of its parts."""
+
+    plan: Plan
+    records: Records
+    skipped: int
+    """Parts that an earlier run had done."""
+
+    @property
+    def failed(self) -> list[Record]:
+        """Records of failed parts, in order."""
+        return sorted((one for one in self.records.values() if one.status != "done"), key=lambda one: one.part)
+
+
+def make_report(output: str, several: Sequence[Done], seconds: float) -> Report:
+    """Return what a run did to one cube, or to several that share their raw files.
 
     Raises
     ------
     CountError
-        All parts are done, and samples are not accounted for: a fault of this package.
+        All parts of a cube are done, and samples are not accounted for: a fault of this package.
     """
-    failed = tuple(sorted((r for r in found.values() if r.status != "done"), key=lambda r: r.part))
-    done = [record for record in found.values() if record.status == "done"]
-    outside: dict[str, int] = {}
-    if not failed:
-        outside = check_counts(made.granules, made.axis, made.task.margin, done, made.diff.gone)
-    counts = totals(found.values(), outside)
-    for granule in made.duplicates:
+    for one in several:
+        if not one.failed:
+            plan, done = one.plan, one.records.values()
+            check_counts(plan.granules, plan.axis, plan.task.margin, done, plan.diff.gone)
+    every = [record for one in several for record in one.records.values()]
+    finished = [record for record in every if record.status == "done"]
+    failed = tuple(record for one in several for record in one.failed)
+    outside = 0 if failed else _outside([one.plan for one in several], every)
+    counts = sum((record.counts for record in every), Counts(read=outside, rejected=outside))
+    for granule in {g.url + g.site: g for one in several for g in one.plan.duplicates}.values():
         counts += Counts(read=granule.count, duplicate=granule.count)
-    reasons: dict[str, int] = {OUTSIDE: sum(outside.values())} if outside else {}
-    rejected = {one.url: one.reason for one in made.rejected}
-    for record in found.values():
-        rejected |= {outcome.url: outcome.fault for outcome in record.outcomes if outcome.fault}
-        for outcome in record.outcomes:
-            for reason, count in outcome.reasons.items():
-                reasons[reason] = reasons.get(reason, 0) + count
     return Report(
-        made.pipeline.output,
-        len(made.parts),
-        skipped,
+        output,
+        len([part for one in several for part in one.plan.parts]),
+        sum(one.skipped for one in several),
         failed,
         counts,
-        sum(record.flagged for record in done),
-        sum(record.missing for record in done),
-        rejected,
-        reasons,
-        made.diff.gone,
-        len({tuple(sorted(record.environment.items())) for record in done}),
+        sum(record.flagged for record in finished),
+        sum(record.missing for record in finished),
+        _rejected(several, every),
+        _reasons(every, outside),
+        tuple(dict.fromkeys(url for one in several for url in one.plan.diff.gone)),
+        len({tuple(sorted(record.environment.items())) for record in finished}),
         seconds,
     )
 
 
+def _outside(plans: Sequence[Plan], records: Sequence[Record]) -> int:
+    """Return how many samples of the raw files are in no part of any cube."""
+    counts = {(one.sha256, one.site): one.count for plan in plans for one in plan.granules}
+    for record in records:
+        for outcome in record.outcomes:
+            key = (outcome.sha256, outcome.site)
+            if key in counts:
+                counts[key] -= outcome.counts.read
+    return sum(max(0, rest) for rest in counts.values())
+
+
+def _rejected(several: Sequence[Done], records: Sequence[Record]) -> dict[str, str]:
+    files = {one.url: one.reason for done in several for one in done.plan.rejected if not one.is_label}
+    return files | {one.url: one.fault for record in records for one in record.outcomes if one.fault}
+
+
+def _reasons(records: Sequence[Record], outside: int) -> dict[str, int]:
+    reasons: Counter[str] = Counter()
+    for record in records:
+        for outcome in record.outcomes:
+            reasons.update(outcome.reasons)
+    return {**({OUTSIDE: outside} if outside else {}), **reasons}
+
+
 def summary(report: Report) -> dict[str, Any]:
-    """Return the attributes that a cube has after a run; no clock time, as two runs of one pipeline give the same bytes."""
+    """Return the attributes of a cube after a run; without a clock time, as two runs give the same bytes."""
     state = COMPLETE if not report.failed else f"unfinished: {len(report.failed)} of {report.parts} parts failed"
     samples = ", ".join(f"{name} {count}" for name, count in asdict(report.counts).items())
     return {"status": state, "samples": samples}

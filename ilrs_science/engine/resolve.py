@@ -62,7 +62,7 @@ class Want:
 
 @dataclass(frozen=True)
 class Known:
-    """The references that a plan may choose from: looked through once for each kind and site, not once for each part."""
+    """The references that a plan may choose from: looked through once for each kind and site, not for each part."""
 
     instrument: Instrument
     references: Sequence[Reference]

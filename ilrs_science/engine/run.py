@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from ilrs_science.engine.diff import VERDICTS, compare
 from ilrs_science.engine.executing import Execute, ExecutorName, Work, executing
-from ilrs_science.engine.plan import Plan
 from ilrs_science.engine.plan import plan as make_plan
+from ilrs_science.engine.planned import CollectionPlan, Plan
 from ilrs_science.engine.provenance import provenance
-from ilrs_science.engine.report import Report, make_report, summary
+from ilrs_science.engine.report import Done, Report, make_report, summary
 from ilrs_science.errors import CubeError, IlrsError, ReplaceError
 from ilrs_science.model.record import Record
 from ilrs_science.pipeline import Pipeline
 from ilrs_science.store import cube, records, shards, tables
+from ilrs_science.store.collection import refresh
 from ilrs_science.store.lease import Lease, Waiting, leased
 from ilrs_science.store.target import Target, target
 
@@ -44,7 +45,7 @@ class Consent:
 
 
 def run(  # noqa: PLR0913 - what, where, and what may be replaced
-    source: str | Path | Pipeline | Plan | dict[str, Any],
+    source: str | Path | Pipeline | Plan | CollectionPlan | dict[str, Any],
     *,
     executor: ExecutorName = "threads",
     workers: int | None = None,
@@ -94,29 +95,53 @@ def run(  # noqa: PLR0913 - what, where, and what may be replaced
         Samples were lost: a fault of this package.
     """
     began = time.perf_counter()
-    if isinstance(source, Plan) and overrides:
+    planned = isinstance(source, Plan | CollectionPlan)
+    if planned and overrides:
         raise IlrsError(f"a plan is made already; give {', '.join(overrides)} to `plan`")
-    made = source if isinstance(source, Plan) else make_plan(source, **overrides)
+    made = source if isinstance(source, Plan | CollectionPlan) else make_plan(source, **overrides)
+    plans = cubes_of(made)
     consent = Consent(replace, forget_missing, redo_environment)
-    refuse_unasked(made, consent)
-    with _client(made, cluster, workers) as client, executing(executor, workers, client) as execute:
-        place = target(made.pipeline.output)
-        with leased(place, waiting) as lease, _terminated():
-            return _Run(made, place, lease, consent, progress, began).do(execute)
+    refuse_unasked(plans, consent)
+    several = []
+    with _client(plans[0], cluster, workers) as client, executing(executor, workers, client) as execute, _terminated():
+        for one in plans:
+            place = target(one.pipeline.output)
+            with leased(place, waiting) as lease:
+                several.append(_Run(one, place, lease, consent, progress).do(execute))
+            if isinstance(made, CollectionPlan):
+                refresh(target(made.pipeline.output), _collection_attributes(made))
+    return make_report(made.pipeline.output, several, time.perf_counter() - began)
 
 
-def refuse_unasked(made: Plan, consent: Consent) -> None:
+def cubes_of(made: Plan | CollectionPlan) -> tuple[Plan, ...]:
+    """Return the plans of the single cubes."""
+    return made.plans if isinstance(made, CollectionPlan) else (made,)
+
+
+def refuse_unasked(plans: Sequence[Plan], consent: Consent) -> None:
     """Raise a ReplaceError where a run would replace good data, and the caller has not agreed to that."""
-    reasons = []
-    if not consent.replace:
-        asked = made.diff.asked(forget_missing=consent.forget_missing)
-        reasons += [f"{count} parts: {VERDICTS[cause]}; --replace does them again" for cause, count in asked.items()]  # type: ignore[index]
-    if made.lost and not consent.forget_missing:
-        text = f"{made.lost} exposures of the cube are in no raw file any more"
-        reasons.append(f"{text}; --forget-missing drops them")
+    reasons = [f"  {one.pipeline.output}: {text}" for one in plans for text in _unasked(one, consent)]
     if reasons:
-        lines = "\n".join(f"  {reason}" for reason in reasons)
-        raise ReplaceError(f"{made.pipeline.output} would lose good data:\n{lines}")
+        raise ReplaceError("good data would be lost or replaced:\n" + "\n".join(reasons))
+
+
+def _unasked(made: Plan, consent: Consent) -> Iterator[str]:
+    if not consent.replace:
+        for cause, count in made.diff.asked(forget_missing=consent.forget_missing).items():
+            yield f"{count} parts: {VERDICTS[cause]}; --replace does them again"
+    if made.lost and not consent.forget_missing:
+        yield f"{made.lost} exposures are in no raw file any more; --forget-missing drops them"
+
+
+def _collection_attributes(made: CollectionPlan) -> dict[str, Any]:
+    first = made.plans[0]
+    return {
+        "ilrs_collection": cube.FORMAT,
+        "partition": made.partition,
+        "product": made.pipeline.name,
+        "instrument": first.instrument.name,
+        "title": first.instrument.product.about or made.pipeline.name,
+    }
 
 
 @dataclass
@@ -128,12 +153,11 @@ class _Run:
     lease: Lease
     consent: Consent
     progress: Progress | None
-    began: float
 
-    def do(self, execute: Execute) -> Report:
+    def do(self, execute: Execute) -> Done:
         # Between the plan and the lease another run may have done some of it.
         self.made = replace(self.made, diff=compare(self.made.parts, self.made.granules, self.place))
-        refuse_unasked(self.made, self.consent)
+        refuse_unasked([self.made], self.consent)
         wanted, diff = self.made.declared, self.made.diff
         again = diff.pending(redo_environment=self.consent.redo_environment, forget_missing=self.consent.forget_missing)
         pending = [self.made.parts[number] for number in again]
@@ -163,8 +187,9 @@ class _Run:
 
     def _finish(
         self, found: dict[tuple[int, int], Record], skipped: int, journal: records.Journal, digest: str
-    ) -> Report:
-        report = make_report(self.made, found, skipped, time.perf_counter() - self.began)
+    ) -> Done:
+        done = Done(self.made, found, skipped)
+        report = make_report(self.made.pipeline.output, [done], 0.0)
         if not report.failed:
             self._check_shards(found)
         # A full disk is often why parts failed; the cube then goes on saying that it is unfinished.
@@ -173,11 +198,11 @@ class _Run:
                 journal.compact((found[key] for key in sorted(found)), self.made.diff.segments)
                 tables.forget(self.place, digest)
             cube.update_attributes(self.place, provenance(self.made, found.values()) | summary(report))
-        return report
+        return done
 
     def _check_shards(self, found: dict[tuple[int, int], Record]) -> None:
         """Hold one listing of the store against all records, before the cube is called complete."""
-        listing = self.place.list()
+        listing = self.place.listing()
         other = [one.part for one in found.values() if shards.state(one, listing) != "same"]
         if other:
             numbers = ", ".join(map(str, other[:10]))
@@ -195,7 +220,7 @@ class _Run:
             [part.digest for part in parts],
             [[part.row, part.first, part.axis.count] for part in parts],
             sum(granule.count for granule in self.made.granules),
-            self.made.pipeline.model_dump(mode="json"),
+            self.made.source.model_dump(mode="json"),
         )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ilrs_science.model.record import Counts
 from ilrs_science.store import cube, lease, records
+from ilrs_science.store.collection import cubes_at
 from ilrs_science.store.target import target
 
 
@@ -19,8 +21,8 @@ class Status:
     done: int
     stale: int
     """Parts done with other inputs, parameters, references or code than the newest plan has."""
-    failed: dict[int, str]
-    """Failed parts with the reason."""
+    failed: dict[str, str]
+    """Failed parts, by cube and number in a collection, with the reason."""
     counts: Counts
     rejected: dict[str, str]
     """Rejected granules with the reason."""
@@ -46,7 +48,7 @@ class Status:
             "done": self.done,
             "waiting": self.waiting,
             "stale": self.stale,
-            "failed": {str(number): reason for number, reason in self.failed.items()},
+            "failed": self.failed,
             "counts": vars(self.counts),
             "rejected": self.rejected,
             "holder": self.holder,
@@ -57,13 +59,35 @@ class Status:
 
 
 def status(url: str) -> Status:
-    """Return how far a cube is.
+    """Return how far a cube is, or all cubes of a collection together.
 
     Raises
     ------
     CubeError
         There is no cube at the URL.
     """
+    cubes = cubes_at(url)
+    return _of_cube(url) if cubes == [url] else _summed(target(url).url, [_of_cube(one, alone=False) for one in cubes])
+
+
+def _summed(url: str, several: Sequence[Status]) -> Status:
+    holders = dict.fromkeys(one.holder for one in several if one.holder)
+    return Status(
+        url,
+        sum(one.parts for one in several),
+        sum(one.done for one in several),
+        sum(one.stale for one in several),
+        {f"{one.output} {part}": reason for one in several for part, reason in one.failed.items()},
+        sum((one.counts for one in several), Counts()),
+        {file: reason for one in several for file, reason in one.rejected.items()},
+        ", ".join(holders),
+        tuple(f"{one.output} {name}" for one in several for name in one.unreadable),
+        sum(one.seconds for one in several),
+        max((one.peak_memory for one in several), default=0),
+    )
+
+
+def _of_cube(url: str, *, alone: bool = True) -> Status:
     cube.open_attributes(url)
     place = target(url)
     plan = records.load_plan(place)
@@ -77,7 +101,7 @@ def status(url: str) -> Status:
     done = [record for record in found if record.status == "done"]
     current = [record for record in done if record.digest == wanted[record.region]]
     counts = sum((record.counts for record in done), Counts())
-    if plan is not None and len(current) == len(wanted):
+    if alone and plan is not None and len(current) == len(wanted):
         # What lies outside the axis is in no part; it is what the granules hold besides.
         beyond = max(0, plan.samples - counts.read)
         counts += Counts(read=beyond, rejected=beyond)
@@ -87,7 +111,7 @@ def status(url: str) -> Status:
         len(wanted),
         len(current),
         len(done) - len(current),
-        {record.part: record.reason for record in found if record.status != "done"},
+        {str(record.part): record.reason for record in found if record.status != "done"},
         counts,
         {outcome.url: outcome.fault for record in done for outcome in record.outcomes if outcome.fault},
         "" if held is None else held.who,

@@ -77,7 +77,7 @@ def adopt(url: str) -> int:
     place = target(url)
     with leased(place) as lease:
         loaded = records.load(place)
-        listing = place.list()
+        listing = place.listing()
         moved = [
             one for one in loaded.records.values() if one.status == "done" and shards.state(one, listing) != "same"
         ]
@@ -92,7 +92,7 @@ def adopt(url: str) -> int:
     return len(moved)
 
 
-def discard(url: str, found: Verification) -> dict[str, Any]:
+def discard(found: Verification) -> dict[str, Any]:
     """Drop the records of damaged parts and the shards that no record speaks of; a run then makes them anew.
 
     Returns
@@ -104,7 +104,7 @@ def discard(url: str, found: Verification) -> dict[str, Any]:
     CubeError
         Nothing tells how the cube was made, or another run holds it.
     """
-    place = target(url)
+    place = target(found.output)
     plan = records.load_plan(place)
     if plan is None:
         raise CubeError(f"{place.url}: its plan cannot be read; run its pipeline again")

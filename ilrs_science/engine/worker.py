@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from os import getpid
 from time import perf_counter
 from typing import Any, Literal
@@ -90,13 +91,20 @@ def _fill(part: Part) -> tuple[Block, list[Tally]]:
 
 def _check_code(part: Part, instrument: Instrument) -> None:
     """Hold this process to the code that the part was planned with; a worker may have joined after the preflight."""
-    functions = [registry.step(call.name, instrument) for call in part.steps]
+    steps = tuple(call.name for call in part.steps)
     for name in part.formats:
-        here = code_of(instrument, functions, [name] if name else [])
-        if (part.task.code[name], part.task.plugin) != (here.ours, here.plugin):
-            found = f"{here.ours[:12]} and {here.plugin[:12]}"
-            planned = f"{part.task.code[name][:12]} and {part.task.plugin[:12]}"
-            raise PluginError(f"{part.instrument}: planned with code {planned}, this process has {found}; plan again")
+        _check_once(instrument.name, steps, name, part.task.code[name], part.task.plugin)
+
+
+@lru_cache(maxsize=256)
+def _check_once(name: str, steps: tuple[str, ...], raw_format: str, ours: str, plugin: str) -> None:
+    """Do so once in a process: what it has imported stays what it is, whatever changes on disk."""
+    instrument = registry.instrument(name)
+    functions = [registry.step(step, instrument) for step in steps]
+    here = code_of(instrument, functions, [raw_format] if raw_format else [])
+    if (ours, plugin) != (here.ours, here.plugin):
+        planned, found = f"{ours[:12]} and {plugin[:12]}", f"{here.ours[:12]} and {here.plugin[:12]}"
+        raise PluginError(f"{name}: planned with code {planned}, this process has {found}; plan again")
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,9 @@ def opens[**Parameters, Result](
     @wraps(function)
     def from_anywhere(path: Source, *args: Parameters.args, **options: Parameters.kwargs) -> Result:
         with opened(path) as local:
-            return named_as(path, local, lambda: with_both_times(function(local, *args, **options)))
+            made = named_as(path, local, lambda: function(local, *args, **options))
+        both: Result = with_both_times(made)
+        return both
 
     return from_anywhere  # type: ignore[return-value]  # the name of the first parameter is kept, too
 

@@ -12,7 +12,7 @@ from ilrs_science.geometry.labels import TAI, both_times
 from ilrs_science.geometry.time import FIRST_UTC
 
 
-def with_both_times[Data](data: Data) -> Data:
+def with_both_times(data: Any) -> Any:
     """Return what a reader made with both times, datetime64[ns], in every group that tells time.
 
     Samples before 1960, where there is no UTC (as those of a clock that was not yet set), are rejected and counted.
@@ -24,8 +24,7 @@ def with_both_times[Data](data: Data) -> Data:
     """
     if isinstance(data, xr.DataTree):
         groups = {group.path: _both(group.to_dataset(inherit=False)) for group in data.subtree}
-        found: Any = xr.DataTree.from_dict(groups, name=data.name)
-        return found  # type: ignore[no-any-return]
+        return xr.DataTree.from_dict(groups, name=data.name)
     return _both(data) if isinstance(data, xr.Dataset) else data
 
 
@@ -40,7 +39,7 @@ def _both(ds: xr.Dataset) -> xr.Dataset:
     # What says `units` cannot be stored as a datetime64; and a file may call something of its own `tai`.
     about = {name: value for name, value in time.attrs.items() if name not in ("units", "calendar")}
     free = ds.rename(tai="native_tai") if "tai" in ds.variables else ds
-    return free.assign_coords(both_times(time.values, [str(name) for name in time.dims], about))
+    return free.assign_coords(both_times(time.values, time.dims, about))
 
 
 def _without(ds: xr.Dataset, early: NDArray[np.bool_]) -> xr.Dataset:

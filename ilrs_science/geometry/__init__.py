@@ -4,6 +4,7 @@ from ilrs_science.geometry.clock import Clock
 from ilrs_science.geometry.day import horizon_altitude, illumination, local_solar_time, lunar_day
 from ilrs_science.geometry.ephemeris import Ephemeris, default_ephemeris
 from ilrs_science.geometry.frames import rotation
+from ilrs_science.geometry.lunations import lunation_at, new_moon
 from ilrs_science.geometry.place import Orbit, position
 from ilrs_science.geometry.scales import convert, offset, surface_clock_rate
 from ilrs_science.geometry.sky import altaz, libration, subpoint
@@ -28,7 +29,9 @@ __all__ = [
     "libration",
     "local_solar_time",
     "lunar_day",
+    "lunation_at",
     "mean_field_aligned",
+    "new_moon",
     "offset",
     "parse_utc",
     "position",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,8 @@ TAI = {"standard_name": "time", "long_name": "time (time_scale: TAI)", "time_sca
 
 
 def both_times(
-    tai: Nanoseconds, dims: str | Sequence[str] = "time", attributes: Mapping[str, Any] | None = None
-) -> dict[str, xr.Variable]:
+    tai: Nanoseconds, dims: str | Sequence[Hashable] = "time", attributes: Mapping[str, Any] | None = None
+) -> dict[Hashable, xr.Variable]:
     """Return the coordinates `time` (UTC) and `tai` of samples, datetime64[ns].
 
     Parameters
@@ -73,7 +73,7 @@ def dataset(
         coordinates = {name: values.variable for name, values in time.coords.items() if name not in variables}
     else:
         dims = ("time",) if moments.ndim == 1 else tuple(f"time_{i}" for i in range(moments.ndim))
-        coordinates = dict(both_times(moments, dims))
+        coordinates = both_times(moments, dims)
     arrays = {name: (dims, values, dict(attrs)) for name, (values, attrs) in variables.items()}
     about = {**attributes, "ephemeris": ephemeris.name, "accuracy": ephemeris.accuracy}
     return xr.Dataset(arrays, coordinates, about)

@@ -72,7 +72,7 @@ class Granule:
         return cls(**{**values, "times": tuple(values.get("times") or ()), "beside": beside})
 
     def read_bytes(self) -> bytes:
-        """Return the whole file; one packed by gzip is unpacked.
+        """Return the whole file; a `.gz` is unpacked.
 
         Raises
         ------
@@ -87,7 +87,7 @@ class Granule:
     def local(self) -> Iterator[Path]:
         """Yield a local path of the file, for libraries that read only paths; the files beside it are beside it there.
 
-        A remote file is copied for the while, and one packed by gzip is unpacked.
+        A remote file is copied for the while, and a `.gz` is unpacked.
 
         Raises
         ------

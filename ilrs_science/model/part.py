@@ -59,7 +59,7 @@ class Task:
     conflicts: str
     """Which of two different samples of one instant is kept: `first`, `last` or `best`."""
     origin: int
-    """Start of the cube's axis, TAI ns; it never moves."""
+    """Start of the campaign, TAI ns; it never moves."""
     product: str
     """Digest of the product's schema."""
     code: Mapping[str, str]
@@ -76,7 +76,7 @@ class Task:
     def parameters(self) -> str:
         """Digest of the steps with their parameters, and of how samples come onto the axis."""
         steps = [[one.name, dict(one.parameters), one.margin] for one in self.steps]
-        return brief([self.instrument, steps, self.place, self.conflicts, self.origin, self.product])
+        return brief([self.instrument, steps, self.place, self.conflicts, self.product])
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Part:
 
     @cached_property
     def causes(self) -> dict[str, str]:
-        """Digest of each thing that the result depends on: not where files or the cube lie, nor how long the cube is."""
+        """Digest of each thing that the result depends on: not where files lie, nor how long the cube is."""
         return {
             "inputs": self._inputs(),
             "parameters": self.task.parameters,
@@ -153,7 +153,9 @@ class Part:
         axis = self.axis
         region = [axis.start, axis.step, axis.count] if isinstance(axis, RegularAxis) else axis.as_json()
         sites = [asdict(site) for site in self.sites]
-        return brief([self.row, self.first, region, sites, [one.identity for one in self.granules]])
+        # Where the campaign begins matters to what began before it.
+        origin = self.task.origin if any(one.start < self.task.origin for one in self.granules) else None
+        return brief([self.row, self.first, region, sites, origin, [one.identity for one in self.granules]])
 
     def _references(self) -> str:
         earliest = min([self.axis.start - self.margin, *(granule.start for granule in self.granules)])

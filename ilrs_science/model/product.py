@@ -65,7 +65,7 @@ class Variable:
     def stored_dtype(self) -> str:
         """NumPy dtype in the cube.
 
-        An integer of up to four bytes without a declared `fill` is stored in twice as many: every value that it can have
+        An integer of up to four bytes without a declared `fill` is stored in twice as many: each value that it can have
         may be measured (65535 is what a saturated converter of 16 bits gives), so none is free to say that nothing was.
         """
         dtype = np.dtype(self.dtype)

@@ -65,7 +65,7 @@ def flag_attributes(flags: Mapping[str, int]) -> dict[str, object]:
 
 
 def flags_of(quality: xr.DataArray) -> dict[str, int]:
-    """Return the mask of every flag of a `quality` by its meaning, as its attributes have them; else the common ones."""
+    """Return the mask of every flag by its meaning: as the attributes of `quality` have them, else the common ones."""
     meanings = str(quality.attrs.get("flag_meanings", "")).split()
     masks = np.atleast_1d(quality.attrs.get("flag_masks", []))
     return {name: int(mask) for name, mask in zip(meanings, masks, strict=True)} or flag_table()

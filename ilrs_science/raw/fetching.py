@@ -32,6 +32,8 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 _REFUSED = (401, 403, 404, 410)
 """What a server answers that it would answer again at once."""
 
+_NO_SUCH = "ilrs-science-asks-for-no-such-file"
+
 _COPIES: ContextVar[Mapping[str, Path]] = ContextVar("_COPIES", default=MappingProxyType({}))
 """The copies that lie here just now, by URL."""
 
@@ -126,6 +128,8 @@ def copy(url: str, to: Path, *, required: bool = True) -> bool:
             raise
         except Exception as error:  # noqa: BLE001 - every kind of server has its own exceptions for a broken connection
             to.unlink(missing_ok=True)
+            if not required and _is_refusal(error) and _refuses_any(url, to):
+                return False
             _raise_if_final(url, error, last=attempt == _ATTEMPTS - 1)
             time.sleep(_PAUSE * 2**attempt)
         else:
@@ -137,10 +141,23 @@ def _raise_if_final(url: str, error: Exception, *, last: bool) -> None:
     """Raise what another attempt would not change."""
     if url.startswith("zip://") and isinstance(error, _DAMAGED):
         raise FormatError(f"{url}: damaged, or locked, in its archive ({error})") from error
-    if isinstance(error, PermissionError | IsADirectoryError) or getattr(error, "status", 0) in _REFUSED:
+    if isinstance(error, IsADirectoryError) or _is_refusal(error):
         raise OutageError(f"{url}: cannot be read ({_said(error)})") from error
     if last:
         raise OutageError(f"{url}: could not be fetched in {_ATTEMPTS} attempts ({_said(error)})") from error
+
+
+def _is_refusal(error: Exception) -> bool:
+    return isinstance(error, PermissionError) or getattr(error, "status", 0) in _REFUSED
+
+
+def _refuses_any(url: str, to: Path) -> bool:
+    """Whether a server also refuses a name that it surely does not have, as buckets do that may not be listed."""
+    try:
+        _copy_once(beside(url, _NO_SUCH), to)
+    except Exception as error:  # noqa: BLE001 - as above
+        return _is_refusal(error)
+    return False
 
 
 def _said(error: Exception) -> str:

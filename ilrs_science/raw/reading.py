@@ -15,7 +15,7 @@ from ilrs_science.raw.packing import gunzip, is_gzip, plain_name
 
 
 def read_bytes(url: str, sha256: str) -> bytes:
-    """Return a whole file, unpacked.
+    """Return a whole file; a `.gz` unpacked.
 
     Parameters
     ----------
@@ -35,14 +35,14 @@ def read_bytes(url: str, sha256: str) -> bytes:
         path = stack.enter_context(fetched(url))
         data, found = bytes_and_sha256(path)
         _check(url, found, sha256)
-        if is_gzip(data):
+        if _is_packed(url, data):
             data = stack.enter_context(unpacked(path, url)).read_bytes()
     return data
 
 
 @contextmanager
 def local(url: str, sha256: str, companions: Mapping[str, str]) -> Iterator[Path]:
-    """Yield a local, unpacked file, with its companions in the same folder.
+    """Yield a local file, a `.gz` unpacked, with its companions in the same folder.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def local(url: str, sha256: str, companions: Mapping[str, str]) -> Iterator[Path
             path = stack.enter_context(fetched(url))
             _check(url, sha256_of(path), sha256)
             with path.open("rb") as file:
-                packed = is_gzip(file.read(4))
+                packed = _is_packed(url, file.read(4))
             plain = stack.enter_context(unpacked(path, url)) if packed else path
         for companion, digest in companions.items():
             with outages(companion):
@@ -103,6 +103,11 @@ def outages(url: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise OutageError(f"{url}: cannot be read ({type(error).__name__}: {error})") from error
+
+
+def _is_packed(url: str, head: bytes) -> bool:
+    """Whether a file is to be unpacked: it says so by its name too, lest a reader is robbed of its own container."""
+    return name_in(url).lower().endswith(".gz") and is_gzip(head)
 
 
 def _check(url: str, found: str, expected: str) -> None:

@@ -1,4 +1,4 @@
-"""The coordinates of a cube: two times, their bounds, sites and their places; written in pieces, however long the axis."""
+"""The coordinates of a cube: two times, their bounds, sites and their places; written in pieces."""
 
 from __future__ import annotations
 

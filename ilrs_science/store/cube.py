@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -100,7 +100,8 @@ def existing(place: Target) -> Existing | None:
         raise CubeError(text) from error
     if found != FORMAT:
         raise CubeError(
-            f"{place.url} is a cube of format {found}; this version reads and writes format {FORMAT}: choose another output"
+            f"{place.url} is a cube of format {found}; this version reads and writes format {FORMAT}: "
+            "choose another output"
         )
     try:
         count = root["consolidated_metadata"]["metadata"]["time"]["shape"][0]
@@ -112,7 +113,7 @@ def existing(place: Target) -> Existing | None:
 
 
 def conflict(found: Existing | None, wanted: Declaration) -> str:
-    """Return why an existing cube cannot become the wanted one, or an empty text: it may grow, at its end and by sites."""
+    """Return why an existing cube cannot become the wanted one, or an empty text; at its end and by sites it may."""
     if found is None:
         return ""
     mine, other = json.loads(json.dumps(wanted.schema())), dict(found.schema)
@@ -249,7 +250,7 @@ def shard_keys(place: Target) -> list[str]:
         return []
     own = {"time", "tai", "time_bounds", "site", "lon", "lat", "height", *found.schema["product"]["coordinates"]}
     names = {name.partition("/")[0] for name in place.names()} - own - {"records", _ROOT}
-    return [key for name in sorted(names) for key in place.list(name) if key.startswith(f"{name}/c/")]
+    return [key for name in sorted(names) for key in place.listing(name) if key.startswith(f"{name}/c/")]
 
 
 def remove_beyond(place: Target, wanted: Declaration) -> None:
@@ -258,7 +259,7 @@ def remove_beyond(place: Target, wanted: Declaration) -> None:
         return
     last = -(-wanted.axis.count // wanted.cut.shard)
     for variable in wanted.product.stored(wanted.place):
-        for key in place.list(f"{variable.name}/c"):
+        for key in place.listing(f"{variable.name}/c"):
             if int(key.split("/")[2]) >= last:
                 place.delete(key)
 
@@ -325,6 +326,6 @@ def _check_empty(place: Target) -> None:
     names = place.names()
     if not names:
         return
-    ours = "records" in names and any(name.startswith("records/lease-") for name in place.list("records"))
+    ours = "records" in names and any(name.startswith("records/lease-") for name in place.listing("records"))
     if not ours:
         raise CubeError(f"{place.url} exists and is not a cube; choose another output, or remove it")

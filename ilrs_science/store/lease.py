@@ -1,8 +1,8 @@
 """One run at a time writes a cube: a numbered lease, and a counter that shows that its holder is alive.
 
-Lease n is the object `records/lease-n`, made exclusively and never changed; all of them are kept, as the history of who wrote
-the cube. Its holder counts up in `records/beat-n` as long as it runs. Clocks of two machines are never compared: who finds a
-lease watches its counter, by a clock of its own.
+Lease n is the object `records/lease-n`, made exclusively and never changed; all of them are kept, as the history of who
+wrote the cube. Its holder counts up in `records/beat-n` as long as it runs. Clocks of two machines are never compared:
+who finds a lease watches its counter, by a clock of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from ilrs_science.store.target import Target
 BEAT = 20.0
 """Seconds between two beats."""
 MOVES = 60.0
-"""Seconds within which the counter of a live run is seen to move, on a network file system that caches attributes too."""
+"""Seconds within which the counter of a live run is seen to move, also where a network file system caches it."""
 PATIENCE = 180.0
 """Seconds for which a counter stands still before its run is taken for dead."""
 
@@ -94,10 +94,9 @@ def leased(target: Target, waiting: Waiting | None = None) -> Iterator[Lease]:
     finally:
         done.set()
         heart.join()
-        try:
+        # On a full disk the next run finds that the process has gone, or that the counter stands still.
+        with suppress(OSError):
             _write_beat(target, lease, -1)
-        except OSError:
-            pass  # a full disk: the next run finds that the process has gone, or that the counter stands still
 
 
 def acquire(target: Target, waiting: Waiting) -> Lease:
@@ -128,7 +127,7 @@ def current(target: Target) -> Lease | None:
     CubeError
         It cannot be read.
     """
-    numbers = [int(match[1]) for name in target.list("records") if (match := _LEASE.fullmatch(name))]
+    numbers = [int(match[1]) for name in target.listing("records") if (match := _LEASE.fullmatch(name))]
     if not numbers:
         return None
     name = f"records/lease-{max(numbers)}"

@@ -39,7 +39,7 @@ class Loaded:
 
 def load(place: Target) -> Loaded:
     """Return the newest record of every region."""
-    names = sorted(name for name in place.list("records") if _SEGMENT.fullmatch(name))
+    names = sorted(name for name in place.listing("records") if _SEGMENT.fullmatch(name))
     records: dict[tuple[int, int], Record] = {}
     unreadable, segments = [], []
     for name in names:

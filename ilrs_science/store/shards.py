@@ -1,4 +1,4 @@
-"""Shards: written whole by one owner, each with a checksum taken on the way, and compared with what the store shows later."""
+"""Shards: written whole by one owner, each with a checksum taken on the way, and held against the store later."""
 
 from __future__ import annotations
 
@@ -114,9 +114,9 @@ def damaged(place: Target, record: Record) -> list[str]:
     wrong = []
     for key, shard in record.shards.items():
         data = place.read(key)
-        if (data is None) != (shard is None):
-            wrong.append(key)
-        elif data is not None and shard is not None and (len(data), checksum(data)) != (shard.size, shard.crc32c):
+        if (data is None) != (shard is None) or (
+            data is not None and shard is not None and (len(data), checksum(data)) != (shard.size, shard.crc32c)
+        ):
             wrong.append(key)
     return wrong
 
@@ -142,7 +142,7 @@ def _marks(place: Target, keys: Mapping[str, Any]) -> dict[str, str]:
     if isinstance(place, Folder):
         return {key: str((place.path / key).stat().st_mtime_ns) for key in keys}
     folders = {key.rpartition("/")[0] for key in keys}
-    listed = {name: found for folder in folders for name, found in place.list(folder).items()}
+    listed = {name: found for folder in folders for name, found in place.listing(folder).items()}
     return {key: listed[key].mark for key in keys}
 
 
@@ -176,4 +176,3 @@ class _Thrifty:
 
 thrifty = _Thrifty()
 """A context in which zarr writes with as little work as it can."""
-

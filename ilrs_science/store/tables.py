@@ -123,7 +123,7 @@ def part_of(ticket: Mapping[str, Any]) -> Part:
 
 def forget(place: Target, keep: str) -> None:
     """Remove the tables of earlier plans."""
-    for name in place.list("records"):
+    for name in place.listing("records"):
         if name.startswith("records/tables-") and not name.startswith(f"records/tables-{keep}."):
             place.delete(name)
 

@@ -1,7 +1,7 @@
 """Where a cube lies: one reading of its address, for Zarr, for records and for messages alike.
 
-Zarr and fsspec each read a text in their own way: one takes `precious#2.zarr` for the folder `precious`, the other `a::b` for
-a chain of file systems. So the text is read here, once, and a folder of this machine is never made a URL again.
+Zarr and fsspec each read a text in their own way: one takes `precious#2.zarr` for the folder `precious`, the other
+`a::b` for a chain of file systems. So the text is read here, once, and a folder of this machine is never made a URL.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ class Found:
 class Target(Protocol):
     """Objects below one place, by names with slashes."""
 
-    url: str
-    """The place, as messages show it."""
+    @property
+    def url(self) -> str:
+        """The place, as messages show it."""
 
     def store(self, *, read_only: bool = True) -> Store:
         """Return the place as Zarr wants it."""
@@ -44,7 +45,7 @@ class Target(Protocol):
     def read(self, name: str) -> bytes | None:
         """Return the bytes of an object, or None where there is none."""
 
-    def write(self, name: str, data: bytes, *, token: str = "") -> None:
+    def write(self, name: str, data: bytes | memoryview, *, token: str = "") -> None:
         """Write an object whole or not at all; `token` marks what is unfinished."""
 
     def create(self, name: str, data: bytes) -> bool:
@@ -53,7 +54,7 @@ class Target(Protocol):
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is no error."""
 
-    def list(self, prefix: str = "") -> dict[str, Found]:
+    def listing(self, prefix: str = "") -> dict[str, Found]:
         """Return every object below a name, by its name."""
 
     def names(self) -> list[str]:
@@ -82,7 +83,7 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def write(self, name: str, data: bytes, *, token: str = "") -> None:
+    def write(self, name: str, data: bytes | memoryview, *, token: str = "") -> None:
         """Write a file beside its place and rename it: readers see the old one or the new one."""
         path = self.path / name
         unfinished = self._unfinished(path, data, token)
@@ -107,7 +108,7 @@ class Folder:
         """Remove a file."""
         (self.path / name).unlink(missing_ok=True)
 
-    def list(self, prefix: str = "") -> dict[str, Found]:
+    def listing(self, prefix: str = "") -> dict[str, Found]:
         """Return every file below a name, without what was never finished."""
         root = self.path / prefix
         return {one.relative_to(self.path).as_posix(): found for one, found in _walk(root) if one.suffix != ".partial"}
@@ -115,13 +116,13 @@ class Folder:
     def names(self) -> list[str]:
         """Return what the folder holds."""
         try:
-            return sorted(os.listdir(self.path))
+            return sorted(one.name for one in self.path.iterdir())
         except FileNotFoundError:
             return []
         except NotADirectoryError as error:
             raise CubeError(f"{self.url} is a file, not a cube; choose another output, or remove it") from error
 
-    def _unfinished(self, path: Path, data: bytes, token: str) -> Path:
+    def _unfinished(self, path: Path, data: bytes | memoryview, token: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The short name stays within what file systems allow, however long the name of the object.
         unfinished = path.with_name(f".{uuid4().hex[:12]}{f'-{token}' if token else ''}.partial")
@@ -139,7 +140,12 @@ class Folder:
 class Bucket:
     """A place that fsspec reaches: an object store, or the memory of this process."""
 
-    url: str
+    address: str
+
+    @property
+    def url(self) -> str:
+        """The place, as messages show it."""
+        return self.address
 
     @cached_property
     def _root(self) -> tuple[Any, str]:
@@ -163,7 +169,7 @@ class Bucket:
         except FileNotFoundError:
             return None
 
-    def write(self, name: str, data: bytes, *, token: str = "") -> None:  # noqa: ARG002 - objects are put whole
+    def write(self, name: str, data: bytes | memoryview, *, token: str = "") -> None:  # noqa: ARG002 - objects are put whole
         """Put an object; object stores replace one whole."""
         filesystem, root = self._root
         filesystem.pipe_file(f"{root}/{name}", data)
@@ -185,7 +191,7 @@ class Bucket:
         except FileNotFoundError:
             return
 
-    def list(self, prefix: str = "") -> dict[str, Found]:
+    def listing(self, prefix: str = "") -> dict[str, Found]:
         """Return every object below a name."""
         filesystem, root = self._root
         place = f"{root}/{prefix}".rstrip("/")

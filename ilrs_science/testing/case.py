@@ -18,10 +18,10 @@ import xarray as xr
 
 from ilrs_science import catalog, registry
 from ilrs_science.engine.chain import run_steps, with_quality
-from ilrs_science.engine.plan import Plan
+from ilrs_science.engine.executing import ExecutorName
 from ilrs_science.engine.plan import plan as make_plan
-from ilrs_science.engine.run import ExecutorName
-from ilrs_science.engine.run import Report as RunReport
+from ilrs_science.engine.planned import CollectionPlan, Plan
+from ilrs_science.engine.report import Report as RunReport
 from ilrs_science.engine.run import run as run_pipeline
 from ilrs_science.errors import IlrsError, PlanError
 from ilrs_science.model.duration import Duration
@@ -114,13 +114,16 @@ class Case:
             It cannot be planned, for want of a reference above all.
         """
         try:
-            return make_plan(self.pipeline(1))
+            made = make_plan(self.pipeline(1))
         except PlanError as error:
             hint = ""
             if any(fault.path.startswith("steps.") and " at " in fault.path for fault in error.faults):
                 given = ", ".join(self.references) or "no folder"
                 hint = f"\na step needs a reference; looked into {given}; give the right folders as references=[...]"
             raise ConformanceError(f"the reduction of these raw files cannot be planned, {error}{hint}") from error
+        if isinstance(made, CollectionPlan):
+            raise ConformanceError("these raw files make more than one cube; give files of a shorter time")
+        return made
 
     @cached_property
     def whole_run(self) -> RunReport:

@@ -6,11 +6,13 @@ import gc
 import tracemalloc
 from dataclasses import replace
 
+from ilrs_science.engine.executing import ExecutorName
 from ilrs_science.engine.parts import part_memory
-from ilrs_science.engine.run import ExecutorName
-from ilrs_science.engine.worker import reduce
+from ilrs_science.engine.worker import decoded, reduce
 from ilrs_science.model.part import Part
 from ilrs_science.store.cube import open_cube
+from ilrs_science.store.lease import leased
+from ilrs_science.store.target import target
 from ilrs_science.testing.case import Case
 from ilrs_science.testing.comparison import difference
 from ilrs_science.testing.report import ConformanceError
@@ -41,9 +43,10 @@ def memory(case: Case) -> None:
     """
     part = max(case.plan.parts, key=lambda one: max((granule.size for granule in one.granules), default=0))
     # A cube of its own, because a part without granules empties it.
-    part = replace(part, cube=case.run("threads", 1).output)
-    own = _peak(replace(part, granules=()))
-    needed = _peak(part) - own
+    part = replace(part, task=replace(part.task, cube=case.run("threads", 1).output))
+    with leased(target(part.cube)) as lease:
+        own = _peak(replace(part, granules=()), lease.token)
+        needed = _peak(part, lease.token) - own
     allowed = part_memory(case.instrument, part)
     if needed > allowed + _SLACK:
         factor = case.instrument.memory * needed / allowed
@@ -54,13 +57,13 @@ def memory(case: Case) -> None:
 
 
 def every_sample_counted(case: Case) -> None:
-    """Check that every sample of the raw files is placed, rejected with a reason, or a duplicate."""
+    """Check that every sample of the raw files is placed, rejected with a reason, a duplicate or in conflict."""
     report = case.whole_run
     counts = report.counts
     expected = sum(granule.count for granule in {(g.sha256, g.site, g.start): g for g in case.granules}.values())
     told = ", ".join(f"{count} {reason}" for reason, count in report.reasons.items()) or "no reason given"
     if min(counts.read, counts.placed, counts.rejected, counts.duplicate) < 0 or not counts.add_up:
-        raise ConformanceError(f"{counts} do not add up; expected read = placed + rejected + duplicate")
+        raise ConformanceError(f"{counts} do not add up; expected read = placed + rejected + duplicate + conflict")
     if counts.read != expected:
         raise ConformanceError(f"the files hold {expected} samples, {counts.read} are accounted for")
     if not counts.placed:
@@ -69,9 +72,10 @@ def every_sample_counted(case: Case) -> None:
         raise ConformanceError(f"{counts.rejected} samples were rejected, {told}; expected a reason for each")
 
 
-def _peak(part: Part) -> int:
+def _peak(part: Part, token: str) -> int:
     """Return the most bytes that Python and NumPy held at once while the engine filled a part."""
-    reduce(part)  # imports and caches are not the part's
+    reduce(part, token)  # imports and caches are not the part's
+    decoded.clear()  # but what it reads is
     gc.collect()
     tracing = tracemalloc.is_tracing()
     if not tracing:
@@ -79,7 +83,7 @@ def _peak(part: Part) -> int:
     try:
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
-        record = reduce(part)
+        record = reduce(part, token)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         if not tracing:

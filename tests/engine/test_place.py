@@ -26,9 +26,7 @@ numbers = st.sampled_from([np.nan, np.inf, -1.5, 0.0, 0.1, 1e-3, 2.0, 1e6])
 flags = st.sampled_from([0, 0, 0, 1, 2, 1 << 16, int(CONFLICT), int(NO_REFERENCE)])
 sigmas = st.floats(2**-20, 3, width=32) | st.just(np.nan)
 samples = st.lists(
-    st.tuples(
-        st.integers(990, 1050), st.tuples(numbers, numbers), sigmas, st.integers(-9, 9), flags, flags, numbers
-    ),
+    st.tuples(st.integers(990, 1050), st.tuples(numbers, numbers), sigmas, st.integers(-9, 9), flags, flags, numbers),
     max_size=25,
     unique_by=lambda sample: sample[0],
 )
@@ -61,7 +59,9 @@ def filled(product: Product, place: str, rows: list) -> tuple[Block, list[bool]]
 def flags_of(row: tuple, c: int, *, flag_each: bool) -> int:
     """Return the flags of a component: those of the step, and what its value says of itself."""
     said = [
-        row[4 + k * flag_each] | int(MISSING) * bool(np.isnan(row[1][k])) | int(OUT_OF_RANGE) * bool(np.isinf(row[1][k]))
+        row[4 + k * flag_each]
+        | int(MISSING) * bool(np.isnan(row[1][k]))
+        | int(OUT_OF_RANGE) * bool(np.isinf(row[1][k]))
         for k in (0, 1)
     ]
     return said[c] if flag_each else said[0] | said[1]
@@ -196,9 +196,7 @@ def test_slots_whose_label_in_utc_is_squeezed_say_that_their_time_is_uncertain()
     product = Product(Variable("v", ("time",), "f4", "V", uncertainty=False))
     axis = RegularAxis(start, second, 5)
     block = Block(product, "slot", axis)
-    ds = xr.Dataset(
-        {"v": ("time", np.ones(5, "f4")), "quality": ("time", np.zeros(5, "u4"))}, {"time": axis.times()}
-    )
+    ds = xr.Dataset({"v": ("time", np.ones(5, "f4")), "quality": ("time", np.zeros(5, "u4"))}, {"time": axis.times()})
     block.put(ds, np.arange(5), axis.times())
     block.finish()
     assert (block.arrays["quality"] & CLOCK_UNCERTAIN).astype(bool).tolist() == [False, True, True, False, False]

@@ -85,7 +85,10 @@ def test_a_step_that_fails_on_every_granule_fails_the_part(campaign: Campaign) -
         (["mutates", "to_units"], "step mutates mutates its input; work on a copy"),
         (["returns_nothing", "to_units"], "step returns_nothing returned NoneType; expected an xarray.Dataset"),
         (["moves_time", "to_units"], "step moves_time moved samples by 10 ns, its declared margin is 0 s"),
-        (["moves_utc_alone", "to_units"], "step moves_utc_alone changed time without tai; a step that moves samples assig"),
+        (
+            ["moves_utc_alone", "to_units"],
+            "step moves_utc_alone changed time without tai; a step that moves samples assig",
+        ),
         (["drops_tai", "to_units"], "step drops_tai dropped tai"),
         (["forgets_a_time", "to_units"], "step forgets_a_time: tai: a time is NaT"),
         (["moves_time_too_far", "to_units"], "moved samples by 5 s, its declared margin is 3 s"),

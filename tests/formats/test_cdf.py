@@ -423,7 +423,9 @@ def test_cluster_agrees_with_the_data_sheet(real_data: Path, number: int) -> Non
     tag = f"C{number + 1}_CP_FGM_SPIN"
     field = ds[f"B_vec_xyz_gse__{tag}"]
     assert ds.sizes["time"] == fact["records"]
-    assert [int(ds.tai[end].astype("i8")) for end in (0, -1)] == [parse_utc(fact[key]) for key in ("first_time", "last_time")]
+    assert [int(ds.tai[end].astype("i8")) for end in (0, -1)] == [
+        parse_utc(fact[key]) for key in ("first_time", "last_time")
+    ]
     assert field.values.astype("f8").mean(0) == pytest.approx(fact["B_gse_mean_nT"], abs=5e-5)
     agrees(field, fact["B_gse"])
     agrees(ds[f"B_mag__{tag}"], fact["B_mag"])
@@ -477,7 +479,9 @@ def test_ace_agrees_with_the_data_sheet(real_data: Path, number: int, said: tupl
     path, fact = real_data / entry["file"], entry["facts"]
     ds = only(path)
     assert ds.sizes["time"] == fact["records"]
-    assert [int(ds.tai[end].astype("i8")) for end in (0, -1)] == [parse_utc(fact[key]) for key in ("first_time", "last_time")]
+    assert [int(ds.tai[end].astype("i8")) for end in (0, -1)] == [
+        parse_utc(fact[key]) for key in ("first_time", "last_time")
+    ]
     agrees(ds.Magnitude, fact["Magnitude"])
     agrees(ds.BGSEc, fact["BGSEc"])
     assert ds.BGSEc.values.astype("f8").mean(0) == pytest.approx(fact["BGSEc"]["mean_vector"], abs=5e-6)
@@ -494,7 +498,9 @@ def test_lexi_agrees_with_the_data_sheet(real_data: Path) -> None:
     (entry,) = facts(real_data, "lexi_raw")
     fact, ds = entry["facts"], only(real_data / entry["file"])
     assert ds.sizes["time"] == fact["events"]
-    assert [int(ds.tai[end].astype("i8")) for end in (0, -1)] == [parse_utc(fact[key]) for key in ("first_time", "last_time")]
+    assert [int(ds.tai[end].astype("i8")) for end in (0, -1)] == [
+        parse_utc(fact[key]) for key in ("first_time", "last_time")
+    ]
     agrees(ds.ra_J2000_deg, fact["ra_deg"])
     agrees(ds.dec_J2000_deg, fact["dec_deg"])
     assert len(ds.attrs["repaired"]) == 3

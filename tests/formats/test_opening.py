@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from ilrs_science import FormatError, formats
+from ilrs_science import FormatError, Granule, formats, inventory
 from ilrs_science.errors import OutageError
 from ilrs_science.formats import opening
 from ilrs_science.raw import fetching, packing
@@ -270,7 +270,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     import s3fs  # noqa: PLC0415 - heavy
 
     s3fs.S3FileSystem.clear_instance_cache()
-    s3fs.S3FileSystem().mkdir("ilrs-raw")
+    s3fs.S3FileSystem().makedirs("ilrs-raw", exist_ok=True)  # moto keeps it for the process
     yield "s3://ilrs-raw"
     s3fs.S3FileSystem.clear_instance_cache()
     one.stop()
@@ -285,6 +285,26 @@ def test_a_bucket_is_read_and_indexed(bucket: str) -> None:
     assert densities(f"{bucket}/a/one.cef", sha256=DIGEST) == [1.5, 2.5]
     (granule,) = formats.index(f"{bucket}/b/two.cef.gz")
     assert (granule.url, granule.count) == (f"{bucket}/b/two.cef.gz", 2)
+
+
+def test_what_a_bucket_does_not_have_or_does_not_give_is_an_outage(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs  # noqa: PLC0415 - as above
+
+    monkeypatch.setattr(fetching, "_PAUSE", 0.01)
+    s3fs.S3FileSystem().pipe(f"{bucket}/a/one.tab", b"one")
+    assert Granule(f"{bucket}/a/one.tab").read_bytes() == b"one"
+    for name in ("a/absent.cef", "../no-bucket/a.cef"):
+        with pytest.raises(OutageError, match="is not there"):
+            Granule(f"{bucket}/{name}".replace("ilrs-raw/../", "")).read_bytes()
+    (rejection,) = inventory(f"{bucket}/b/*.cef").rejected
+    assert (rejection.url, rejection.outage) == (f"{bucket}/b/*.cef", False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    s3fs.S3FileSystem.clear_instance_cache()
+    (rejection,) = inventory(f"{bucket}/a/*.tab").rejected
+    assert rejection.outage
 
 
 def test_the_label_beside_remote_data_comes_along_packed_or_not(tmp_path: Path) -> None:

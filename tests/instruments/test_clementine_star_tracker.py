@@ -15,12 +15,13 @@ import ilrs_science as ilrs
 from ilrs_science.analysis.coadd import coadd
 from ilrs_science.formats.pds3 import read_image
 from ilrs_science.geometry import isot, parse_utc
+from ilrs_science.geometry.labels import both_times
 from ilrs_science.instruments import clementine_star_tracker as camera
 from ilrs_science.model.quality import flag_attributes
 from ilrs_science.simulate.frame_transfer import Quantity, pds3_file, simulate
 
 STEPS = ["flag_saturation", "desmear", "subtract_dark", "flag_moon", "to_rate"]
-SATURATED, BAD, NO_REFERENCE, TRAIL, MOON = 2, 4, 128, 256, 512
+SATURATED, BAD, NO_REFERENCE, TRAIL, MOON = 2, 4, 128, 1 << 16, 1 << 17
 
 
 def reduce(folder: Path, output: Path, *, raw: list[str] | None = None, leave_out: str = "", **more: Any) -> xr.Dataset:

@@ -51,5 +51,5 @@ def test_the_cube_holds_the_true_field(campaign: Path):
     assert report.exit_code == 0
     cube = xr.open_zarr(report.output)
     assert set(cube.site.values) == set(SITES)
-    times = cube.time.values.astype("i8") + cube.time_offset.sel(site="malapert").values
+    times = cube.tai.values.astype("i8") + cube.time_offset.sel(site="malapert").values
     np.testing.assert_allclose(cube.b.sel(site="malapert"), field(times), atol=0.011)

@@ -1,0 +1,59 @@
+"""Whether a chain of steps can deliver the product at all: rehearsed without a sample before any part is run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import xarray as xr
+
+from ilrs_science.catalog import with_times
+from ilrs_science.engine.chain import run_steps, with_quality
+from ilrs_science.errors import Fault
+from ilrs_science.model.instrument import Instrument
+from ilrs_science.model.part import Part
+from ilrs_science.model.step import declared_scope
+from ilrs_science.pipeline import Pipeline
+from ilrs_science.registry import step as step_by_name
+
+
+def chain_faults(pipeline: Pipeline, instrument: Instrument, parts: Sequence[Part]) -> list[Fault]:
+    """Return what the steps of a pipeline never deliver, where they leave out some of the instrument's own.
+
+    One granule is read, the smallest of the first part that has any, and the steps are given its variables without a
+    sample. Where that tells nothing, nothing is said: what a granule or a step has against it, the run names.
+    """
+    own = {function.__name__ for function in instrument.steps}
+    chosen = pipeline.chosen_steps
+    part = next((part for part in parts if part.granules), None)
+    if chosen is None or part is None or own <= {name for name, _ in chosen}:
+        return []
+    delivered = _rehearsed(instrument, part)
+    lacking = [v.name for v in instrument.product.values if delivered is not None and v.name not in delivered]
+    if delivered is None or not lacking:
+        return []
+    found = f"{', '.join(name for name, _ in chosen) or 'no step'} will never deliver {', '.join(lacking)}"
+    have = ", ".join(map(str, delivered.variables))
+    return [Fault("steps", found, f"read gives {have}; {instrument.name} has the steps {', '.join(sorted(own))}")]
+
+
+def _rehearsed(instrument: Instrument, part: Part) -> xr.Dataset | None:
+    """Return what the chain makes of no sample, or None where that does not tell what it makes of some."""
+    granule = min(part.granules, key=lambda one: one.size)
+    site = next(site for site in part.sites if site.name == granule.site)
+    functions = [step_by_name(call.name, instrument) for call in part.steps]
+    if any(declared_scope(function) != "block" for function in functions):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ds = with_quality(with_times(instrument.read(granule)), instrument.product).isel(time=slice(0, 0))
+            for call in part.steps:
+                before = ds
+                ds, _ = run_steps(ds, [call], instrument, site, part, "block")
+                if set(ds.variables) == set(before.variables):
+                    # It sets flags, or changes values; or it gives back at once what has no sample.
+                    return None
+    except Exception:  # noqa: BLE001 - of a plugin; the run names it, granule by granule
+        return None
+    return ds

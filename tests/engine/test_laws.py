@@ -16,10 +16,12 @@ from ilrs_toys.campaign import SECOND, START, Campaign, assert_same_bytes, value
 
 import ilrs_science as ilrs
 from ilrs_science.engine.plan import Plan
-from ilrs_science.engine.run import check_counts
+from ilrs_science.engine.account import check_counts, totals
 from ilrs_science.engine.worker import _fill, reduce
 from ilrs_science.geometry.time import isot
-from ilrs_science.model.part import Counts, Record
+from ilrs_science.model.record import Counts, Record
+from ilrs_science.store.lease import leased
+from ilrs_science.store.target import target
 
 pytestmark = pytest.mark.usefixtures("toys")
 
@@ -112,7 +114,8 @@ def filled(plan: Plan) -> tuple[dict[str, np.ndarray], dict[int, Record]]:
         block, tallies = _fill(part)
         blocks.append(block.arrays)
         outcomes = tuple(tally.outcome() for tally in tallies)
-        records[part.number] = Record(part.number, part.digest, "done", outcomes=outcomes)
+        region = (part.number, part.row, part.first, part.axis.count)
+        records[part.number] = Record(*region, part.digest, part.causes, "done", outcomes=outcomes)
     return {name: np.concatenate([arrays[name] for arrays in blocks]) for name in blocks[0]}, records
 
 
@@ -133,7 +136,7 @@ def test_the_same_axis_cut_into_other_parts_gives_an_equal_cube(
 
 
 def sum_of(records: dict[int, Record]) -> Counts:
-    return sum((record.counts for record in records.values()), Counts())
+    return totals(records.values(), {})
 
 
 @settings(max_examples=50)
@@ -158,9 +161,11 @@ def test_every_sample_of_every_file_is_accounted_for(scene: Scene, cut: tuple[in
     with folder_of(scene) as (_, campaign):
         plan = ilrs.plan(scene.pipeline(campaign, "cube.zarr", *cut))
         arrays, records = filled(plan)
-    check_counts(plan, records)
-    counts = sum_of(records)
-    assert counts.rejected == sum(sum(o.reasons.values()) for record in records.values() for o in record.outcomes)
+    outside = check_counts(plan.granules, plan.axis, plan.task.margin, records.values())
+    counts = totals(records.values(), outside)
+    assert counts.add_up
+    named = sum(sum(o.reasons.values()) for record in records.values() for o in record.outcomes)
+    assert counts.rejected == named + sum(outside.values())
     never_read = sum(granule.count for granule in (*plan.outside, *plan.duplicates))
     assert {one.reason.partition(" (")[0] for one in plan.rejected} <= {"toy-clock: yields no sample"}
     without_sample = sum(len(scene.files[int(Path(one.url).stem)]) for one in plan.rejected)
@@ -200,8 +205,9 @@ def test_parts_in_any_order_and_repeated_give_the_same_bytes(
         ilrs.run(plan, executor="serial")
         order = data.draw(st.permutations(plan.parts), "order")
         again = data.draw(st.lists(st.sampled_from(plan.parts), max_size=3), "repeated")
-        for part in [*order, *again]:
-            assert reduce(part).status == "done"
+        with leased(target(plan.pipeline.output)) as lease:
+            for part in [*order, *again]:
+                assert reduce(part, lease.token).status == "done"
         assert_same_bytes(folder / "straight.zarr", folder / "shuffled.zarr")
 
 
@@ -235,7 +241,7 @@ def test_exposures_at_several_sites_do_not_depend_on_the_cut(
         cube = values(Path(name) / "cut.zarr")
         arrays, _ = filled(ilrs.plan(whole))
         assert same(arrays, {name: cube[name].values for name in arrays})
-        times = cube.time.values.astype("datetime64[ns]").astype(np.int64)
+        times = cube.tai.values.astype("datetime64[ns]").astype(np.int64)
         assert list(zip((times - START) // SECOND, cube.site.values, strict=True)) == sorted(inside)
         for index, site in enumerate(cube.site.values):
             expected = np.float32(raw.counts_at(times[index], site)) + np.arange(4).reshape(2, 2)

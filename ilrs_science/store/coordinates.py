@@ -91,7 +91,7 @@ def _times(axis: Axis, cut: Cut) -> list[Coordinate]:
     utc = {
         "standard_name": "time",
         "long_name": f"UTC, {what}",
-        "units": f"{TIME_UNITS[time_unit(axis, squeezed=True)]} since 1970-01-01T00:00:00",
+        "units": f"{TIME_UNITS[time_unit(axis, squeezed=True)]} since 1970-01-01",
         "calendar": "standard",
         "axis": "T",
         "bounds": "time_bounds",
@@ -100,7 +100,7 @@ def _times(axis: Axis, cut: Cut) -> list[Coordinate]:
     }
     tai = {
         "long_name": f"TAI, {what}",
-        "units": f"{TIME_UNITS[time_unit(axis, squeezed=False)]} since 1970-01-01T00:00:00",
+        "units": f"{TIME_UNITS[time_unit(axis, squeezed=False)]} since 1970-01-01",
         "calendar": "standard",
         "time_scale": "TAI",
     }

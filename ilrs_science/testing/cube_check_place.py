@@ -68,7 +68,7 @@ class Cube:
     @property
     def regular(self) -> bool:
         """Whether the axis has slots of equal length."""
-        return self.schema["axis"] != "exposures"
+        return bool(self.schema["axis"] != "exposures")
 
     @property
     def leading(self) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ class Cube:
     @property
     def complete(self) -> bool:
         """Whether it says that every part is there."""
-        return self.attributes.get("status") == "complete"
+        return bool(self.attributes.get("status") == "complete")
 
     @cached_property
     def group(self) -> zarr.Group:

@@ -37,15 +37,14 @@ def time_faults(cube: Cube) -> Iterator[Fault]:
     yield from _axis_attribute_faults(cube)
     yield from _site_faults(cube)
     yield from _label_faults(cube)
-    units = {name: _unit(cube, name) for name in ("time", "tai")}
-    for name, unit in units.items():
+    units = {name: _longest_unit(cube, squeezed=name == "time") for name in ("time", "tai")}
+    wrong = [name for name, unit in units.items() if _unit(cube, name) != _UNITS[unit]]
+    for name in wrong:
         found = cube.documents[name]["attributes"].get("units")
-        longest = _longest_unit(cube, squeezed=name == "time")
-        allowed = f"{longest}{_SINCE}, the coarsest that is exact"
-        if unit != _UNITS[longest]:
-            yield Fault(f"{name}.units", f"found {found!r}", f"expected {allowed}")
-    if None not in units.values():
-        yield from _first_of_each(_piece_faults(cube, units["time"] or 1, units["tai"] or 1))
+        allowed = f"expected {units[name]}{_SINCE}, the coarsest that is exact"
+        yield Fault(f"{name}.units", f"found {found!r}", allowed)
+    if not wrong:
+        yield from _first_of_each(_piece_faults(cube, _UNITS[units["time"]], _UNITS[units["tai"]]))
 
 
 def labels(tai: Nanoseconds) -> Nanoseconds:
@@ -105,29 +104,32 @@ def _longest_unit(cube: Cube, *, squeezed: bool) -> str:
 
 
 def _piece_faults(cube: Cube, coarse: int, exact: int) -> Iterator[Fault]:
-    before: tuple[int, int] | None = None
+    before = np.array([], np.int64)
     for first in range(0, cube.count, _PIECE):
         here = slice(first, min(first + _PIECE, cube.count))
         time, tai = cube.values("time", here) * coarse, cube.values("tai", here) * exact
         bounds = cube.values("time_bounds", here) * coarse
-        yield from _regular_faults(cube, tai, first) if cube.regular else _sorted_faults(cube, tai, here)
-        yield from _utc_faults("time", time, tai)
-        ends = tai + (cube.schema["axis"]["step"] if cube.regular else 0)
-        yield from _utc_faults("time_bounds[0]", bounds[:, 0], tai)
+        begins = ends = tai
+        if cube.regular:
+            start, step = cube.schema["axis"]["start"], cube.schema["axis"]["step"]
+            begins = start + step * np.arange(here.start, here.stop, dtype=np.int64)
+            ends = begins + step
+            yield from _regular_faults(tai, begins)
+        else:
+            yield from _sorted_faults(cube, tai, here)
+        yield from _utc_faults("time", time, begins)
+        yield from _utc_faults("time_bounds[0]", bounds[:, 0], begins)
         yield from _utc_faults("time_bounds[1]", bounds[:, 1], ends)
-        steps = np.diff(time, prepend=[before[0]] if before else [])
-        if len(steps) and steps.min() < (1 if cube.regular else 0):
-            yield Fault("time", f"goes back or stands still near slot {first + int(steps.argmin())}", "it increases")
-        before = int(time[-1]), int(tai[-1])
+        if (np.diff(np.append(before, time)) < (1 if cube.regular else 0)).any():
+            yield Fault("time", f"goes back or stands still from slot {first} on", "expected it to increase")
+        before = time[-1:]
 
 
-def _regular_faults(cube: Cube, tai: Nanoseconds, first: int) -> Iterator[Fault]:
-    start, step = cube.schema["axis"]["start"], cube.schema["axis"]["step"]
-    wrong = np.flatnonzero(tai != start + step * (first + np.arange(len(tai))))
+def _regular_faults(tai: Nanoseconds, allowed: Nanoseconds) -> Iterator[Fault]:
+    wrong = np.flatnonzero(tai != allowed)
     if len(wrong):
-        slot = first + int(wrong[0])
-        allowed = f"expected {start + step * slot}, start + slot x step"
-        yield Fault("tai", f"slot {slot} is at {tai[wrong[0]]} ns", allowed)
+        at = wrong[0]
+        yield Fault("tai", f"found a slot at {tai[at]} ns", f"expected {allowed[at]}: start + slot x step")
 
 
 def _sorted_faults(cube: Cube, tai: Nanoseconds, here: slice) -> Iterator[Fault]:

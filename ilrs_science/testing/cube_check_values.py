@@ -125,7 +125,7 @@ def _is_empty(found: Values, want: Wanted) -> bool:
 
 
 def _over(mask: Values, dims: list[str], others: list[str]) -> Values:
-    """Return a mask over `dims` as one over `others`: any of what is not there, ready to be repeated over what is new."""
+    """Return a mask over `dims` as one over `others`: any of what is not there, one of what is new."""
     gone = tuple(number for number, name in enumerate(dims) if name not in others)
     kept = [name for name in dims if name in others]
     reduced = mask.any(axis=gone) if gone else mask

@@ -5,13 +5,31 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import zarr
 from ilrs_toys import cubes
-from ilrs_toys.cubes import edit_array, edit_attributes, edit_json, edit_record, put, seal, segment
+from ilrs_toys.cubes import edit_attributes, edit_json, edit_record, segment
+from ilrs_toys.damages import (
+    Damage,
+    array,
+    copy,
+    document,
+    junk,
+    of_shard,
+    one_more,
+    outcome,
+    record,
+    remove,
+    rename,
+    say,
+    schema,
+    store,
+    text,
+    undeclare,
+    without_its_second_part,
+    written,
+)
 from typer.testing import CliRunner
 
 from ilrs_science.cli.app import app
@@ -20,7 +38,7 @@ from ilrs_science.testing.cube_check import check_cube
 
 KINDS = ("slots", "means", "leap", "early", "frames")
 
-type Damage = tuple[str, Callable[[Path], object], set[str]]
+type Case = tuple[str, Damage, set[str]]
 
 
 @pytest.fixture(scope="module")
@@ -37,102 +55,7 @@ def paths(faults: list[Fault]) -> set[str]:
     return {fault.path for fault in faults}
 
 
-def say(**changes: Any) -> Callable[[Path], None]:
-    return lambda cube: edit_attributes(cube, **changes)
-
-
-def schema(change: Callable[[Any], object]) -> Callable[[Path], None]:
-    def edited(cube: Path) -> None:
-        found = json.loads(json.loads((cube / "zarr.json").read_text())["attributes"]["ilrs_schema"])
-        change(found)
-        edit_attributes(cube, ilrs_schema=json.dumps(found))
-
-    return edited
-
-
-def array(name: str, *keys: Any, to: Any) -> Callable[[Path], None]:
-    """Return a damage: one entry of the metadata of an array becomes another; None takes it away."""
-
-    def change(document: Any) -> None:
-        for key in keys[:-1]:
-            document = document[key]
-        if to is None:
-            del document[keys[-1]]
-        else:
-            document[keys[-1]] = to
-
-    return lambda cube: edit_array(cube, name, change)
-
-
-def record(**changes: Any) -> Callable[[Path], None]:
-    return lambda cube: edit_record(cube, lambda one: one.update(changes))
-
-
-def outcome(**changes: Any) -> Callable[[Path], None]:
-    return lambda cube: edit_record(cube, lambda one: one["outcomes"][0].update(changes))
-
-
-def document(name: str, **changes: Any) -> Callable[[Path], None]:
-    return lambda cube: edit_json(cube / "records" / name, lambda one: one.update(changes))
-
-
-def text(name: str, content: str) -> Callable[[Path], object]:
-    return lambda cube: (cube / name).write_text(content)
-
-
-def store(name: str, where: Any, value: Any) -> Callable[[Path], None]:
-    return lambda cube: put(cube, name, where, value)
-
-
-def written(name: str, where: Any, value: Any) -> Callable[[Path], None]:
-    """Return a damage: a coordinate, of which no record tells, gets another value."""
-
-    def change(cube: Path) -> None:
-        zarr.open_array(str(cube / name), mode="r+", zarr_format=3)[where] = value
-
-    return change
-
-
-def remove(name: str) -> Callable[[Path], None]:
-    return lambda cube: (cube / name).unlink()
-
-
-def rename(name: str, other: str) -> Callable[[Path], object]:
-    return lambda cube: (cube / name).rename(cube / other)
-
-
-def copy(name: str, other: str) -> Callable[[Path], object]:
-    return lambda cube: shutil.copy2(cube / name, cube / other)
-
-
-def without_its_second_part(cube: Path) -> None:
-    for path in cube.rglob("c/0/1*"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    seal(cube)
-
-
-def junk(cube: Path) -> None:
-    (cube / "value/c/0/0/0").write_bytes(b"junk" * 40)
-    seal(cube)
-
-
-def undeclare(cube: Path) -> None:
-    edit_json(cube / "zarr.json", lambda root: root["consolidated_metadata"]["metadata"].pop("lon"))
-
-
-def one_more(cube: Path) -> None:
-    def change(root: Any) -> None:
-        found = root["consolidated_metadata"]["metadata"]
-        found["other"] = found["lon"]
-
-    edit_json(cube / "zarr.json", change)
-
-
-def of_shard(**changes: Any) -> Callable[[Path], None]:
-    return lambda cube: edit_record(cube, lambda one: one["shards"]["number/c/0/0"].update(changes))
-
-
-WRONG_ROOT: list[Damage] = [
+WRONG_ROOT: list[Case] = [
     ("slots", text("zarr.json", "{"), {"zarr.json"}),
     ("slots", say(ilrs_format=1), {"ilrs_format"}),
     ("slots", say(Conventions="CF-1.8"), {"Conventions"}),
@@ -152,7 +75,7 @@ WRONG_ROOT: list[Damage] = [
     ("frames", say(ilrs_axis="0" * 64), {"ilrs_axis"}),
 ]
 
-WRONG_ARRAYS: list[Damage] = [
+WRONG_ARRAYS: list[Case] = [
     ("slots", undeclare, {"lon"}),
     ("slots", one_more, {"other"}),
     ("slots", array("value", "dimension_names", to=["site", "time", "z"]), {"value.dims"}),
@@ -184,7 +107,7 @@ WRONG_ARRAYS: list[Damage] = [
     ("slots", copy("number/c/0/0", "number/c/0/00"), {"number/c/0/00"}),
 ]
 
-WRONG_TIMES: list[Damage] = [
+WRONG_TIMES: list[Case] = [
     ("slots", array("tai", "attributes", "units", to="milliseconds since 1970-01-01"), {"tai.units"}),
     ("slots", array("time", "attributes", "units", to="seconds since 1970-01-01"), {"time.units"}),
     ("slots", array("time", "attributes", "units", to="milliseconds since 2000-01-01"), {"time.units"}),
@@ -201,7 +124,7 @@ WRONG_TIMES: list[Damage] = [
     ("frames", written("time_bounds", (1, 1), 7), {"time_bounds[1]"}),
 ]
 
-WRONG_VALUES: list[Damage] = [
+WRONG_VALUES: list[Case] = [
     ("slots", store("quality", (0, 0), 2**31), {"quality/c/0/0"}),
     ("slots", store("quality", (0, 0), 2**12), {"quality/c/0/0"}),
     ("slots", store("value", (1, 4, 1), np.nan), {"value/c/1/1/0"}),
@@ -221,7 +144,7 @@ WRONG_VALUES: list[Damage] = [
 
 FIRST = "records.(0, 0)"
 
-WRONG_RECORDS: list[Damage] = [
+WRONG_RECORDS: list[Case] = [
     (
         "slots",
         rename("records/lease-1", "records/lease-2"),
@@ -278,7 +201,7 @@ def test_a_sound_cube_has_no_fault(made: dict[str, Path], kind: str) -> None:
 
 @pytest.mark.parametrize(("kind", "damage", "allowed"), [*WRONG_ROOT, *WRONG_ARRAYS, *WRONG_TIMES, *WRONG_VALUES])
 def test_what_breaks_a_rule_is_named(
-    copied: Callable[[str], Path], kind: str, damage: Callable[[Path], object], allowed: set[str]
+    copied: Callable[[str], Path], kind: str, damage: Damage, allowed: set[str]
 ) -> None:
     cube = copied(kind)
     damage(cube)
@@ -287,7 +210,7 @@ def test_what_breaks_a_rule_is_named(
 
 @pytest.mark.parametrize(("kind", "damage", "allowed"), WRONG_RECORDS)
 def test_what_breaks_a_rule_of_the_records_is_named(
-    copied: Callable[[str], Path], kind: str, damage: Callable[[Path], object], allowed: set[str]
+    copied: Callable[[str], Path], kind: str, damage: Damage, allowed: set[str]
 ) -> None:
     cube = copied(kind)
     url = json.loads(segment(cube).read_text())[0]["outcomes"][0]["url"]
@@ -349,7 +272,7 @@ def test_a_cube_in_an_object_store_is_read_where_it_lies(tmp_path: Path) -> None
     ],
     ids=["beside the records", "beside the cube", "never finished", "restored", "not known", "flagged"],
 )
-def test_what_the_format_allows_is_no_fault(copied: Callable[[str], Path], change: Callable[[Path], object]) -> None:
+def test_what_the_format_allows_is_no_fault(copied: Callable[[str], Path], change: Damage) -> None:
     cube = copied("slots")
     change(cube)
     assert check_cube(cube) == []

@@ -258,15 +258,22 @@ def check(
     references: References = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a pipeline for faults, or an instrument package against the contract."""
+    """Check a pipeline for faults, an instrument package against the contract, or a cube against its format."""
     if what.endswith((".yaml", ".yml")):
         made = make_plan(_pipeline(Path(what), raw, None, references))
         print_json({"ok": True, "faults": []}) if as_json else CONSOLE.print(
             f"{what}: no faults, {len(made.parts)} parts"
         )
         return
-    from ilrs_science.cli.conformance import check_package  # noqa: PLC0415 - the kit is slow to import
+    from ilrs_science.cli.conformance import check_package, faults_of_cube, is_cube  # noqa: PLC0415 - slow to import
 
+    if is_cube(what):
+        faults = faults_of_cube(what)
+        if as_json:
+            print_json({"ok": not faults, "faults": [asdict(fault) for fault in faults]})
+        else:
+            show.faults(what, faults)
+        raise typer.Exit(1 if faults else 0)
     reports = check_package(what, raw or [], references or [])
     if as_json:
         print_json({name: report.as_json() for name, report in reports.items()})

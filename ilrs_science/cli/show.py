@@ -17,6 +17,7 @@ from ilrs_science.engine.planned import CollectionPlan, Plan
 from ilrs_science.engine.report import Report
 from ilrs_science.engine.status import Status
 from ilrs_science.engine.verify import Verification
+from ilrs_science.errors import Fault
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
@@ -279,6 +280,13 @@ def conformance(name: str, result: ConformanceReport) -> None:
     for one in result.results:
         mark = "[green]ok[/]    " if one.ok else "[red]failed[/]"
         CONSOLE.print(f"  {mark} {one.check}" + (f": {escape(one.detail)}" if one.detail else ""), highlight=False)
+
+
+def faults(what: str, found: Sequence[Fault]) -> None:
+    """Print what is wrong with a cube, a line each."""
+    CONSOLE.print(f"{escape(what)}: {len(found) or 'no'} fault{'' if len(found) == 1 else 's'}", highlight=False)
+    for one in found:
+        CONSOLE.print(f"  {escape(str(one))}", highlight=False)
 
 
 def _row(table: Table, *cells: str) -> None:

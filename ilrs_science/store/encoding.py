@@ -81,8 +81,10 @@ def cf_attributes(variable: Variable, product: Product) -> dict[str, Any]:
         attributes["_FillValue"] = variable.empty  # so that xarray shows a cell without a sample as NaN
     if variable.name == "quality":
         attributes |= flag_attributes(product.flags)
-    elif not variable.coordinate and variable.uncertainty:
-        attributes["ancillary_variables"] = f"{variable.name}_uncertainty quality"
+    elif variable in product.declared and not variable.coordinate:
+        attributes["ancillary_variables"] = (
+            f"{variable.name}_uncertainty quality" if variable.uncertainty else "quality"
+        )
     return attributes
 
 

@@ -268,10 +268,8 @@ def cube(described: Mapping[str, Any]) -> None:
         given = ", ".join(f"{k}={v}" for k, v in step["parameters"].items())
         CONSOLE.print(f"  step {step['name']}({escape(given)})", highlight=False)
     for one in made.get("references", []):
-        CONSOLE.print(
-            f"  reference {one['kind']} of {one['site']}, sha256 {one['sha256'][:12]}, from {escape(one['source'])}",
-            highlight=False,
-        )
+        known = f"sha256 {one['sha256'][:12]}, from {one['source']}" if "sha256" in one else "none is known (optional)"
+        CONSOLE.print(f"  reference {one['kind']} of {one['site']}: {escape(known)}", highlight=False)
 
 
 def conformance(name: str, result: ConformanceReport) -> None:

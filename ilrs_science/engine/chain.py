@@ -17,7 +17,7 @@ from ilrs_science.model.duration import Duration
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part, StepCall
 from ilrs_science.model.product import Product
-from ilrs_science.model.quality import QUALITY_DTYPE, flag_attributes, set_flag
+from ilrs_science.model.quality import QUALITY_DTYPE, flag_attributes
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.site import Site
 from ilrs_science.model.step import StepFunction, declared_scope, step_parameters
@@ -43,9 +43,6 @@ def run_steps(  # noqa: PLR0913, PLR0917 - the whole context of a chain
             continue
         before = sample_times(ds)
         ds = _apply(function, call, ds, site, part)
-        if any(not by_site.get(site.name) for by_site in call.references.values()):
-            # Only an optional one can be absent here; what ran without it says so.
-            ds = set_flag(ds, "no_reference", xr.ones_like(ds["quality"], dtype=bool))
         after = sample_times(ds)
         moved = np.abs(after - before)
         if (moved > call.margin).any():

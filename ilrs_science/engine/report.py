@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ilrs_science.engine.account import OUTSIDE, check_counts
+from ilrs_science.engine.account import OUTSIDE, check_counts, unread_granules
 from ilrs_science.engine.planned import Plan
 from ilrs_science.model.record import Counts, Record
 from ilrs_science.store.cube import COMPLETE
@@ -81,11 +81,12 @@ def make_report(output: str, several: Sequence[Done], seconds: float) -> Report:
     for one in several:
         if not one.failed:
             plan, done = one.plan, one.records.values()
-            check_counts(plan.granules, plan.axis, plan.task.margin, done, plan.diff.gone)
+            unread = unread_granules(plan.parts, one.records)
+            check_counts(plan.granules, plan.axis, plan.task.margin, done, plan.diff.gone, unread)
     every = [record for one in several for record in one.records.values()]
     finished = [record for record in every if record.status == "done"]
     failed = tuple(record for one in several for record in one.failed)
-    outside = 0 if failed else _outside([one.plan for one in several], every)
+    outside = 0 if failed else _outside(several, every)
     counts = sum((record.counts for record in every), Counts(read=outside, rejected=outside))
     for granule in {g.url + g.site: g for one in several for g in one.plan.duplicates}.values():
         counts += Counts(read=granule.count, duplicate=granule.count)
@@ -105,9 +106,11 @@ def make_report(output: str, several: Sequence[Done], seconds: float) -> Report:
     )
 
 
-def _outside(plans: Sequence[Plan], records: Sequence[Record]) -> int:
+def _outside(several: Sequence[Done], records: Sequence[Record]) -> int:
     """Return how many samples of the raw files are in no part of any cube."""
-    counts = {(one.sha256, one.site): one.count for plan in plans for one in plan.granules}
+    counts = {(one.sha256, one.site): one.count for done in several for one in done.plan.granules}
+    for key in {key for done in several for key in unread_granules(done.plan.parts, done.records)}:
+        counts.pop(key, None)
     for record in records:
         for outcome in record.outcomes:
             key = (outcome.sha256, outcome.site)

@@ -128,6 +128,10 @@ class _Judge:
             return _Ruling("failed", None)
         if record.digest != part.digest:
             changed = tuple(cause for cause in CAUSES if record.causes.get(cause) != part.causes[cause])
+            if not record.counts.placed:
+                # It holds no sample, so that nobody has to agree; often the first file for it has come, and with the
+                # file the format that reads it.
+                return _Ruling(changed[0] if changed else "inputs", record)
             asked = [cause for cause in changed if cause in ASKED]
             verdict: Verdict = asked[0] if asked else "inputs"
             return _Ruling("missing" if self.gone(record) else verdict, record, changed)

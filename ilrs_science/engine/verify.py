@@ -92,6 +92,21 @@ def adopt(url: str) -> int:
     return len(moved)
 
 
+def stored_pipeline(url: str) -> dict[str, Any]:
+    """Return the pipeline of the newest run of a cube.
+
+    Raises
+    ------
+    CubeError
+        Nothing tells how the cube was made.
+    """
+    place = target(url)
+    plan = records.load_plan(place)
+    if plan is None:
+        raise CubeError(f"{place.url}: its plan cannot be read; run its pipeline again")
+    return plan.pipeline
+
+
 def discard(found: Verification) -> dict[str, Any]:
     """Drop the records of damaged parts and the shards that no record speaks of; a run then makes them anew.
 
@@ -104,10 +119,8 @@ def discard(found: Verification) -> dict[str, Any]:
     CubeError
         Nothing tells how the cube was made, or another run holds it.
     """
+    pipeline = stored_pipeline(found.output)
     place = target(found.output)
-    plan = records.load_plan(place)
-    if plan is None:
-        raise CubeError(f"{place.url}: its plan cannot be read; run its pipeline again")
     with leased(place) as lease:
         loaded = records.load(place)
         kept = {region: one for region, one in loaded.records.items() if one.part not in found.damaged}
@@ -115,7 +128,7 @@ def discard(found: Verification) -> dict[str, Any]:
         _rewrite(place, lease.token, kept, loaded.segments)
         for key in found.strangers:
             place.delete(key)
-    return plan.pipeline
+    return pipeline
 
 
 def _rewrite(place: Target, token: str, kept: dict[tuple[int, int], Record], older: tuple[str, ...]) -> None:

@@ -92,6 +92,8 @@ def existing(place: Target) -> Existing | None:
         _check_empty(place)
         return None
     attributes = root.get("attributes", {})
+    if "ilrs_collection" in attributes:
+        raise CubeError(f"{place.url} is a collection of cubes, not a cube; open it with open_cubes, or one cube of it")
     try:
         schema = json.loads(attributes["ilrs_schema"])
         found = schema["format"]

@@ -97,10 +97,9 @@ def _longest_unit(cube: Cube, *, squeezed: bool) -> str:
         return "nanoseconds"
     # At half speed within an inserted second, so that half of every distance has to be whole there.
     factor = 2 if squeezed else 1
-    return next(
-        (name for name, unit in _UNITS.items() if start % (factor * unit) == step % (factor * unit) == 0),
-        "nanoseconds",
-    )
+    names = ("microseconds", "nanoseconds") if squeezed else tuple(_UNITS)
+    exact = (name for name in names if start % (factor * _UNITS[name]) == step % (factor * _UNITS[name]) == 0)
+    return next(exact, "nanoseconds")
 
 
 def _piece_faults(cube: Cube, coarse: int, exact: int) -> Iterator[Fault]:

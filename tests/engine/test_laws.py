@@ -15,8 +15,8 @@ from ilrs_toys import raw
 from ilrs_toys.campaign import SECOND, START, Campaign, assert_same_bytes, values
 
 import ilrs_science as ilrs
-from ilrs_science.engine.plan import Plan
 from ilrs_science.engine.account import check_counts
+from ilrs_science.engine.plan import Plan
 from ilrs_science.engine.worker import _fill, reduce
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.quality import CONFLICT

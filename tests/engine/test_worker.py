@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ilrs_toys import clock, raw
+from ilrs_toys import raw
 from ilrs_toys.campaign import SECOND, START, Campaign, equal, values
 
 import ilrs_science as ilrs
-from ilrs_science.engine.report import Report
 from ilrs_science.engine.plan import Plan
+from ilrs_science.engine.report import Report
 from ilrs_science.engine.worker import decoded, reduce, reduce_ticket
 from ilrs_science.errors import LeaseLostError
 from ilrs_science.model.part import Part

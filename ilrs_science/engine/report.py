@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ilrs_science.engine.account import OUTSIDE, check_counts, unread_granules
+from ilrs_science.engine.account import OUTSIDE, Books, unread_granules
 from ilrs_science.engine.planned import Plan
 from ilrs_science.model.record import Counts, Record
 from ilrs_science.store.cube import COMPLETE
@@ -82,7 +82,7 @@ def make_report(output: str, several: Sequence[Done], seconds: float) -> Report:
         if not one.failed:
             plan, done = one.plan, one.records.values()
             unread = unread_granules(plan.parts, one.records)
-            check_counts(plan.granules, plan.axis, plan.task.margin, done, plan.diff.gone, unread)
+            Books(plan.granules, plan.axis, plan.task.margin, plan.diff.gone, unread).outside(done)
     every = [record for one in several for record in one.records.values()]
     finished = [record for record in every if record.status == "done"]
     failed = tuple(record for one in several for record in one.failed)

@@ -17,7 +17,7 @@ from ilrs_toys import raw
 from ilrs_toys.campaign import START, Campaign, assert_same_bytes, shard_files, values
 
 import ilrs_science as ilrs
-from ilrs_science.engine.account import check_counts
+from ilrs_science.engine.account import Books
 from ilrs_science.errors import ClusterError, CountError, IlrsError, ReplaceError
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.record import Counts, Record
@@ -344,7 +344,7 @@ def test_counts_name_every_sample_of_a_campaign_with_every_flaw(campaign: Campai
 def test_a_tampered_record_is_found_out(campaign: Campaign, straight: Path, change: str) -> None:
     plan = ilrs.plan(campaign.pipeline(output="straight.zarr", steps=STEPS))
     within, found = (plan.granules, plan.axis, plan.task.margin), records_of(straight)
-    check_counts(*within, found)
+    Books(*within).outside(found)
     # Of a file that lies in the axis with all of its samples nobody may say more or less than it holds.
     number, first = next(
         (record.part, one)
@@ -362,7 +362,7 @@ def test_a_tampered_record_is_found_out(campaign: Campaign, straight: Path, chan
     }[change]
     found[number] = replace(found[number], outcomes=tuple(tampered))
     with pytest.raises(CountError, match="please report this"):
-        check_counts(*within, found)
+        Books(*within).outside(found)
 
 
 @pytest.mark.parametrize("text", ['[{"part": 3, "dig', "[" * 100_000, '[{"part": "3"}]', "\xff"])

@@ -110,14 +110,12 @@ class Books:
         return {url: count for url, count in outside.items() if count}
 
     def _read(self, records: Iterable[Record]) -> tuple[Counter[tuple[str, str]], set[tuple[str, str]]]:
-        """Return the samples read of each granule by digest and site, and the granules whose samples nobody can tell."""
+        """Return the samples read of each granule by digest and site, and the granules of which nobody can tell."""
         read: Counter[tuple[str, str]] = Counter()
         lost: set[tuple[str, str]] = set()
-        for record, outcome in ((record, one) for record in records for one in record.outcomes):
+        for outcome in (outcome for record in records for outcome in record.outcomes):
             if not outcome.counts.add_up:
-                raise CountError(
-                    f"part {record.part}, {outcome.url}: {outcome.counts} do not add up; please report this"
-                )
+                raise CountError(f"{outcome.url}: {outcome.counts} do not add up; please report this")
             key = (outcome.sha256, outcome.site)
             if outcome.url not in self.gone:
                 read[key] += outcome.counts.read

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import xarray as xr
 
 from ilrs_science.engine.chain import run_steps, with_quality
+from ilrs_science.engine.reading import samples_of
 from ilrs_science.errors import Fault
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part

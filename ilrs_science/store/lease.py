@@ -31,6 +31,9 @@ MOVES = 60.0
 PATIENCE = 180.0
 """Seconds for which a counter stands still before its run is taken for dead."""
 
+_held: set[str] = set()
+"""Nonces of the leases that this process holds."""
+
 _LEASE = re.compile(r"records/lease-([0-9]+)")
 _JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
@@ -86,6 +89,7 @@ def leased(target: Target, waiting: Waiting | None = None) -> Iterator[Lease]:
     """
     waiting = waiting or Waiting()
     lease = acquire(target, waiting)
+    _held.add(lease.nonce)
     done = threading.Event()
     heart = threading.Thread(target=_beat, args=(target, lease, done, waiting.beat), name="ilrs-lease", daemon=True)
     heart.start()
@@ -94,7 +98,8 @@ def leased(target: Target, waiting: Waiting | None = None) -> Iterator[Lease]:
     finally:
         done.set()
         heart.join()
-        # On a full disk the next run finds that the process has gone, or that the counter stands still.
+        _held.discard(lease.nonce)
+        # On a full disk the next run finds that the process has gone, or no longer holds it, or that the counter stands.
         with suppress(OSError):
             _write_beat(target, lease, -1)
 
@@ -213,7 +218,9 @@ def _is_here(lease: Lease) -> bool:
 
 
 def _is_dead(lease: Lease) -> bool:
-    """Tell whether the holder ran on this machine, since its last start, and has gone."""
+    """Tell whether the holder ran on this machine, since its last start, and has gone, or is this process and is done."""
+    if lease.process == os.getpid() and _is_here(lease):
+        return lease.nonce not in _held
     mine = process_born(os.getpid()).partition(" ")[0]
     same_boot = bool(mine) and lease.born.startswith(f"{mine} ") and lease.host == socket.gethostname()
     return same_boot and process_born(lease.process) != lease.born

@@ -13,8 +13,9 @@ from ilrs_toys.campaign import SECOND, START, Campaign, equal, values
 
 import ilrs_science as ilrs
 from ilrs_science.engine.plan import Plan
+from ilrs_science.engine.reading import decoded
 from ilrs_science.engine.report import Report
-from ilrs_science.engine.worker import decoded, reduce, reduce_ticket
+from ilrs_science.engine.worker import reduce, reduce_ticket
 from ilrs_science.errors import LeaseLostError
 from ilrs_science.model.part import Part
 from ilrs_science.model.record import Record
@@ -177,7 +178,7 @@ def test_a_part_travels_as_json_of_a_few_hundred_bytes_however_many_files_it_rea
     for number in range(40):
         campaign.write(f"{number}.toy", "a", [number / 10])
     plan = ilrs.plan(campaign.pipeline(4, sites=["a"], steps=["by_reference", "to_units"]))
-    text = json.dumps(ticket(plan))
+    text = json.dumps(ticket(plan, "000001"))
     assert_same_part(part_of(json.loads(text)), plan.parts[0])
     assert len(plan.parts[0].granules) == 40
     assert len(text) < 1000
@@ -187,7 +188,7 @@ def test_a_part_of_exposures_travels_too(campaign: Campaign) -> None:
     campaign.write("0.frames", "a", [0, 3])
     campaign.write("1.frames", "bb", [0, 1])
     plan = ilrs.plan(campaign.exposures())
-    assert_same_part(part_of(json.loads(json.dumps(ticket(plan)))), plan.parts[0])
+    assert_same_part(part_of(json.loads(json.dumps(ticket(plan, "000001")))), plan.parts[0])
 
 
 def test_a_part_replayed_from_its_json_gives_the_same_record(campaign: Campaign) -> None:

@@ -31,6 +31,8 @@ MOVES = 60.0
 PATIENCE = 180.0
 """Seconds for which a counter stands still before its run is taken for dead."""
 
+_held: set[str] = set()
+"""Nonces of the leases that this process holds, or is about to take."""
 _LEASE = re.compile(r"records/lease-([0-9]+)")
 _JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
@@ -94,6 +96,7 @@ def leased(target: Target, waiting: Waiting | None = None) -> Iterator[Lease]:
     finally:
         done.set()
         heart.join()
+        _held.discard(lease.nonce)
         # On a full disk the next run finds that the process has gone, or that the counter stands still.
         with suppress(OSError):
             _write_beat(target, lease, -1)
@@ -112,11 +115,13 @@ def acquire(target: Target, waiting: Waiting) -> Lease:
         if newest is not None:
             _wait_until_free(target, newest, waiting)
         lease = _new(newest.number + 1 if newest else 1)
+        _held.add(lease.nonce)
         name, content = f"records/lease-{lease.number}", json.dumps(asdict(lease)).encode()
         # A lost answer may be tried again by the store's client, and be refused by what the first try wrote.
         if target.create(name, content) or target.read(name) == content:
             _write_beat(target, lease, 0)
             return lease
+        _held.discard(lease.nonce)
 
 
 def current(target: Target) -> Lease | None:
@@ -213,7 +218,12 @@ def _is_here(lease: Lease) -> bool:
 
 
 def _is_dead(lease: Lease) -> bool:
-    """Tell whether the holder ran on this machine, since its last start, and has gone."""
+    """Tell whether the holder ran on this machine, since its last start, and has gone.
+
+    So has a run of this very process that could not say that it has ended, because the disk was full.
+    """
+    if lease.process == os.getpid() and _is_here(lease):
+        return lease.nonce not in _held
     mine = process_born(os.getpid()).partition(" ")[0]
     same_boot = bool(mine) and lease.born.startswith(f"{mine} ") and lease.host == socket.gethostname()
     return same_boot and process_born(lease.process) != lease.born

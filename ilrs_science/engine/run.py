@@ -17,12 +17,12 @@ from ilrs_science.engine.plan import plan as make_plan
 from ilrs_science.engine.planned import CollectionPlan, Plan
 from ilrs_science.engine.provenance import provenance
 from ilrs_science.engine.report import Done, Report, make_report, summary
-from ilrs_science.errors import CubeError, IlrsError, ReplaceError
+from ilrs_science.errors import CubeError, IlrsError, LeaseLostError, ReplaceError
 from ilrs_science.model.record import Record
 from ilrs_science.pipeline import Pipeline
 from ilrs_science.store import cube, records, shards, tables
 from ilrs_science.store.collection import refresh
-from ilrs_science.store.lease import Lease, Waiting, leased
+from ilrs_science.store.lease import Lease, Waiting, check_held, leased
 from ilrs_science.store.target import Target, target
 
 if TYPE_CHECKING:
@@ -174,23 +174,31 @@ class _Run:
         stored = self.made.tables()
         work = Work(pending, stored, stored.save(self.place), self.lease.token)
         records.save_plan(self.place, self._stored_plan())
-        journal = records.Journal(self.place, self.lease.token)
+        journal, done = records.Journal(self.place, self.lease.token), 0
         try:
             with closing(execute(work)) as results:
                 for done, record in enumerate(results, 1):
                     found[record.region] = record
                     if journal.add(record):
-                        cube.update_attributes(self.place, self._unfinished(len(pending) - done))
+                        self._count_down(len(pending) - done)
                     if self.progress is not None:
                         self.progress(record, done, len(pending))
         finally:
-            with suppress(OSError):  # a full disk is often why the run ends here
+            with suppress(OSError, LeaseLostError):  # a full disk, or another run, is often why the run ends here
                 journal.flush()
+                if done:
+                    self._count_down(len(pending) - done)
         return self._finish(found, len(self.made.parts) - len(pending), journal, work.digest)
+
+    def _count_down(self, count: int) -> None:
+        """Tell readers how many parts are to do, unless the cube is another run's by now."""
+        check_held(self.place, self.lease.token)
+        cube.update_attributes(self.place, self._unfinished(count))
 
     def _finish(
         self, found: dict[tuple[int, int], Record], skipped: int, journal: records.Journal, digest: str
     ) -> Done:
+        check_held(self.place, self.lease.token)
         done = Done(self.made, found, skipped)
         report = make_report(self.made.pipeline.output, [done], 0.0)
         if not report.failed:

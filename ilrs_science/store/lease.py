@@ -32,8 +32,7 @@ PATIENCE = 180.0
 """Seconds for which a counter stands still before its run is taken for dead."""
 
 _held: set[str] = set()
-"""Nonces of the leases that this process holds."""
-
+"""Nonces of the leases that this process holds, or is about to take."""
 _LEASE = re.compile(r"records/lease-([0-9]+)")
 _JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
@@ -89,7 +88,6 @@ def leased(target: Target, waiting: Waiting | None = None) -> Iterator[Lease]:
     """
     waiting = waiting or Waiting()
     lease = acquire(target, waiting)
-    _held.add(lease.nonce)
     done = threading.Event()
     heart = threading.Thread(target=_beat, args=(target, lease, done, waiting.beat), name="ilrs-lease", daemon=True)
     heart.start()
@@ -99,7 +97,7 @@ def leased(target: Target, waiting: Waiting | None = None) -> Iterator[Lease]:
         done.set()
         heart.join()
         _held.discard(lease.nonce)
-        # On a full disk the next run finds that the process has gone, or no longer holds it, or that the counter stands.
+        # On a full disk the next run finds that the process has gone, or that the counter stands still.
         with suppress(OSError):
             _write_beat(target, lease, -1)
 
@@ -117,11 +115,13 @@ def acquire(target: Target, waiting: Waiting) -> Lease:
         if newest is not None:
             _wait_until_free(target, newest, waiting)
         lease = _new(newest.number + 1 if newest else 1)
+        _held.add(lease.nonce)
         name, content = f"records/lease-{lease.number}", json.dumps(asdict(lease)).encode()
         # A lost answer may be tried again by the store's client, and be refused by what the first try wrote.
         if target.create(name, content) or target.read(name) == content:
             _write_beat(target, lease, 0)
             return lease
+        _held.discard(lease.nonce)
 
 
 def current(target: Target) -> Lease | None:
@@ -218,7 +218,10 @@ def _is_here(lease: Lease) -> bool:
 
 
 def _is_dead(lease: Lease) -> bool:
-    """Tell whether the holder ran on this machine, since its last start, and has gone, or is this process and is done."""
+    """Tell whether the holder ran on this machine, since its last start, and has gone.
+
+    So has a run of this very process that could not say that it has ended, because the disk was full.
+    """
     if lease.process == os.getpid() and _is_here(lease):
         return lease.nonce not in _held
     mine = process_born(os.getpid()).partition(" ")[0]

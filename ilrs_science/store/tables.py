@@ -53,8 +53,9 @@ class Tables:
         content = json.dumps(shared, sort_keys=True).encode()
         digest = hashlib.sha256(content).hexdigest()[:32]
         for name, data in (("granules.parquet", granules), ("instants.parquet", instants), ("json", content)):
-            if data:
-                place.write(f"records/tables-{digest}.{name}", data)
+            key = f"records/tables-{digest}.{name}"
+            if data and place.read(key) != data:
+                place.write(key, data)
         return digest
 
     def ticket(self, part: Part, digest: str, token: str) -> dict[str, Any]:

@@ -91,7 +91,9 @@ def compare(parts: Sequence[Part], granules: Sequence[Granule], place: Target) -
     judge = _Judge(place, listing, {one.sha256 for one in granules}, {one.url for one in granules}, environment())
     rulings = [judge.ruling(part, loaded.records.get((part.row, part.first))) for part in parts]
     kept = {one.record.region: one.record for one in rulings if one.record is not None and one.verdict in _STANDS}
-    lost = (judge.gone(one.record) for one in rulings if one.record is not None)
+    lost = (
+        judge.gone(one.record, part.margin) for part, one in zip(parts, rulings, strict=True) if one.record is not None
+    )
     return Diff(
         tuple(one.verdict for one in rulings),
         tuple(one.changed for one in rulings),
@@ -134,15 +136,20 @@ class _Judge:
                 return _Ruling(changed[0] if changed else "inputs", record)
             asked = [cause for cause in changed if cause in ASKED]
             verdict: Verdict = asked[0] if asked else "inputs"
-            return _Ruling("missing" if self.gone(record) else verdict, record, changed)
+            return _Ruling("missing" if self.gone(record, part.margin) else verdict, record, changed)
         return self._stored(record)
 
-    def gone(self, record: Record) -> list[str]:
-        """Return the raw files of a record that are neither there nor have another content now."""
+    def gone(self, record: Record, margin: int) -> list[str]:
+        """Return the raw files of a record that are neither there nor have another content now.
+
+        Only those that its values come from: samples in it, or within the margin around it.
+        """
         return [
             one.url
             for one in record.outcomes
-            if one.counts.placed and one.sha256 not in self.digests and one.url not in self.urls
+            if (one.counts.placed or (margin and not one.fault))
+            and one.sha256 not in self.digests
+            and one.url not in self.urls
         ]
 
     def _stored(self, record: Record) -> _Ruling:

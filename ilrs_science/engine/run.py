@@ -106,6 +106,8 @@ def run(  # noqa: PLR0913 - what, where, and what may be replaced
     with _client(plans[0], cluster, workers) as client, executing(executor, workers, client) as execute, _terminated():
         for one in plans:
             place = target(one.pipeline.output)
+            # A plan may be old: a lease is made in its own cube or in an empty place, nowhere else.
+            cube.refuse_another(place, one.declared)
             with leased(place, waiting) as lease:
                 several.append(_Run(one, place, lease, consent, progress).do(execute))
             if isinstance(made, CollectionPlan):
@@ -155,7 +157,8 @@ class _Run:
     progress: Progress | None
 
     def do(self, execute: Execute) -> Done:
-        # Between the plan and the lease another run may have done some of it.
+        # Between the plan and the lease another run may have done some of it, or something else.
+        cube.refuse_another(self.place, self.made.declared)
         self.made = replace(self.made, diff=compare(self.made.parts, self.made.granules, self.place))
         refuse_unasked([self.made], self.consent)
         wanted, diff = self.made.declared, self.made.diff
@@ -201,6 +204,7 @@ class _Run:
         check_held(self.place, self.lease.token)
         done = Done(self.made, found, skipped)
         report = make_report(self.made.pipeline.output, [done], 0.0)
+        check_held(self.place, self.lease.token)
         if not report.failed:
             self._check_shards(found)
         # A full disk is often why parts failed; the cube then goes on saying that it is unfinished.

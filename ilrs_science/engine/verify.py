@@ -108,7 +108,9 @@ def stored_pipeline(url: str) -> dict[str, Any]:
 
 
 def discard(found: Verification) -> dict[str, Any]:
-    """Drop the records of damaged parts and the shards that no record speaks of; a run then makes them anew.
+    """Drop what is damaged: records of such parts or unreadable ones, and shards that no record speaks of.
+
+    A run then makes them anew.
 
     Returns
     -------
@@ -126,8 +128,8 @@ def discard(found: Verification) -> dict[str, Any]:
         kept = {region: one for region, one in loaded.records.items() if one.part not in found.damaged}
         cube.update_attributes(place, {"status": f"unfinished: {len(found.damaged)} parts to do"})
         _rewrite(place, lease.token, kept, loaded.segments)
-        for key in found.strangers:
-            place.delete(key)
+        for name in (*found.strangers, *loaded.unreadable):
+            place.delete(name)
     return pipeline
 
 

@@ -6,6 +6,7 @@ The page docs/reference/cube-format-2.md says what is stored; this room and the 
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -23,8 +24,9 @@ from ilrs_science.model.product import Place, Product
 from ilrs_science.model.site import Site
 from ilrs_science.store.coordinates import coordinates, values, write
 from ilrs_science.store.encoding import Cut, array_layout, cf_attributes
+from ilrs_science.store.records import load
 from ilrs_science.store.shards import thrifty
-from ilrs_science.store.target import Target, target
+from ilrs_science.store.target import Target, answered, target
 
 FORMAT = 2
 """Version of the layout of a cube."""
@@ -33,6 +35,7 @@ COMPLETE = "complete"
 """The status of a cube whose every part is there."""
 
 _ROOT = "zarr.json"
+_SHARD = re.compile(r"[^/]+/c(/[0-9]+)+")
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def existing(place: Target) -> Existing | None:
     try:
         schema = json.loads(attributes["ilrs_schema"])
         found = schema["format"]
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         text = f"{place.url} exists and is not a cube of this package; choose another output, or remove it"
         raise CubeError(text) from error
     if found != FORMAT:
@@ -107,11 +110,13 @@ def existing(place: Target) -> Existing | None:
         )
     try:
         count = root["consolidated_metadata"]["metadata"]["time"]["shape"][0]
-    except (KeyError, TypeError, IndexError) as error:
+        cube = Existing(schema, int(count), attributes)
+        _ = (cube.sites, cube.cut, schema["product"]["coordinates"])  # they can be read
+    except (KeyError, ValueError, TypeError, IndexError) as error:
         raise CubeError(
             f"{place.url}: its metadata are damaged ({error!r}); choose another output, or remove it"
         ) from error
-    return Existing(schema, int(count), attributes)
+    return cube
 
 
 def conflict(found: Existing | None, wanted: Declaration) -> str:
@@ -130,6 +135,20 @@ def conflict(found: Existing | None, wanted: Declaration) -> str:
     return ""
 
 
+def refuse_another(place: Target, wanted: Declaration) -> Existing | None:
+    """Return the cube that lies at a place and can become the wanted one, or None where there is none.
+
+    Raises
+    ------
+    CubeError
+        Something else lies there.
+    """
+    found = existing(place)
+    if problem := conflict(found, wanted):
+        raise CubeError(f"{place.url}: {problem}")
+    return found
+
+
 def create(place: Target, wanted: Declaration, attributes: Mapping[str, Any]) -> None:
     """Write the empty cube, or enlarge the one that is there; the root document comes last and makes it visible.
 
@@ -138,11 +157,10 @@ def create(place: Target, wanted: Declaration, attributes: Mapping[str, Any]) ->
     CubeError
         Something else lies there.
     """
-    found = existing(place)
-    problem = conflict(found, wanted)
-    if problem:
-        raise CubeError(f"{place.url}: {problem}")
+    found = refuse_another(place, wanted)
     documents = _documents(wanted)
+    if found is None:
+        _clear(place, documents)
     for name, document in documents.items():
         if place.read(f"{name}/{_ROOT}") != document:
             place.write(f"{name}/{_ROOT}", document)
@@ -150,7 +168,7 @@ def create(place: Target, wanted: Declaration, attributes: Mapping[str, Any]) ->
     same = found is not None and found.attributes.get("ilrs_axis") == instants and len(found.sites) == len(wanted.sites)
     if not same:
         first = found.count if found is not None and isinstance(wanted.axis, RegularAxis) else 0
-        with thrifty():
+        with thrifty(), answered(place.url):
             write(place.store(read_only=False), values(wanted.product, wanted.axis, wanted.sites, first))
     schema = wanted.schema()
     own = {"ilrs_format": FORMAT, "ilrs_cube": digest(schema), "ilrs_schema": json.dumps(schema), "ilrs_axis": instants}
@@ -246,13 +264,15 @@ def widened(wanted: Declaration, found: Existing) -> Declaration:
 
 
 def shard_keys(place: Target) -> list[str]:
-    """Return the key of every stored shard of the data variables."""
+    """Return the key of every stored shard of the data variables; what else lies beside them is not ours."""
     found = existing(place)
-    if found is None:
+    root = read_root(place)
+    if found is None or root is None:
         return []
     own = {"time", "tai", "time_bounds", "site", "lon", "lat", "height", *found.schema["product"]["coordinates"]}
-    names = {name.partition("/")[0] for name in place.names()} - own - {"records", _ROOT}
-    return [key for name in sorted(names) for key in place.listing(name) if key.startswith(f"{name}/c/")]
+    declared = root["consolidated_metadata"]["metadata"]
+    names = {name for name, one in declared.items() if one.get("node_type") == "array"} - own
+    return [key for name in sorted(names) for key in place.listing(name) if _SHARD.fullmatch(key)]
 
 
 def remove_beyond(place: Target, wanted: Declaration) -> None:
@@ -262,7 +282,7 @@ def remove_beyond(place: Target, wanted: Declaration) -> None:
     last = -(-wanted.axis.count // wanted.cut.shard)
     for variable in wanted.product.stored(wanted.place):
         for key in place.listing(f"{variable.name}/c"):
-            if int(key.split("/")[2]) >= last:
+            if _SHARD.fullmatch(key) and int(key.split("/")[2]) >= last:
                 place.delete(key)
 
 
@@ -298,6 +318,24 @@ def _documents(wanted: Declaration) -> dict[str, bytes]:
         for name, document in memory._store_dict.items()  # noqa: SLF001 - zarr has no other way to list a memory's bytes
         if name.endswith(suffix)
     }
+
+
+def _clear(place: Target, documents: Mapping[str, bytes]) -> None:
+    """Remove what the interrupted creation of another cube left in the arrays of this one: it has another layout.
+
+    Raises
+    ------
+    CubeError
+        It was no creation: a finished cube has lost its root document.
+    """
+    there = {name: place.read(f"{name}/{_ROOT}") for name in documents}
+    other = [name for name, document in documents.items() if there[name] not in (None, document)]
+    if other and load(place).segments:
+        raise CubeError(
+            f"{place.url} has records of another cube and no {_ROOT}: run the pipeline that made it, or choose another output"
+        )
+    for key in (key for name in other for key in place.listing(name) if _SHARD.fullmatch(key)):
+        place.delete(key)
 
 
 def _write_root(place: Target, documents: Mapping[str, bytes], attributes: Mapping[str, Any]) -> None:

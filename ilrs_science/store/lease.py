@@ -21,22 +21,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from pydantic import ConfigDict, TypeAdapter, with_config
+
 from ilrs_science.errors import CubeBusyError, CubeError, LeaseLostError
 from ilrs_science.store.target import Target
 
 BEAT = 20.0
 """Seconds between two beats."""
-MOVES = 60.0
-"""Seconds within which the counter of a live run is seen to move, also where a network file system caches it."""
 PATIENCE = 180.0
 """Seconds for which a counter stands still before its run is taken for dead."""
 
-_held: set[str] = set()
-"""Nonces of the leases that this process holds, or is about to take."""
-_LEASE = re.compile(r"records/lease-([0-9]+)")
+_LEASE = re.compile(r"records/lease-([1-9][0-9]{0,5})")
+_HELD: set[str] = set()
+"""Nonces of the leases that runs of this process hold."""
 _JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
 
+@with_config(ConfigDict(extra="forbid", strict=True))
 @dataclass(frozen=True)
 class Lease:
     """Who may write a cube."""
@@ -65,12 +66,22 @@ class Lease:
         return f"{self.user} on {self.host} (process {self.process}{job}) since {self.since}"
 
 
+@with_config(ConfigDict(extra="forbid", strict=True))
+@dataclass(frozen=True)
+class _Beat:
+    nonce: str
+    count: int
+
+
+_LEASE_SCHEMA: TypeAdapter[Lease] = TypeAdapter(Lease)
+_BEAT_SCHEMA: TypeAdapter[_Beat] = TypeAdapter(_Beat)
+
+
 @dataclass
 class Waiting:
     """How long to watch a counter; tests wait less."""
 
     patience: float = PATIENCE
-    moves: float = MOVES
     interval: float = 1.0
     beat: float = BEAT
     tell: Callable[[str], None] | None = None
@@ -90,14 +101,16 @@ def leased(target: Target, waiting: Waiting | None = None) -> Iterator[Lease]:
     lease = acquire(target, waiting)
     done = threading.Event()
     heart = threading.Thread(target=_beat, args=(target, lease, done, waiting.beat), name="ilrs-lease", daemon=True)
-    heart.start()
     try:
+        _write_beat(target, lease, 0)
+        heart.start()
         yield lease
     finally:
         done.set()
-        heart.join()
-        _held.discard(lease.nonce)
-        # On a full disk the next run finds that the process has gone, or that the counter stands still.
+        if heart.ident is not None:
+            heart.join()
+        _HELD.discard(lease.nonce)
+        # On a full disk the next run finds that the holder has gone, or that the counter stands still.
         with suppress(OSError):
             _write_beat(target, lease, -1)
 
@@ -115,13 +128,24 @@ def acquire(target: Target, waiting: Waiting) -> Lease:
         if newest is not None:
             _wait_until_free(target, newest, waiting)
         lease = _new(newest.number + 1 if newest else 1)
-        _held.add(lease.nonce)
-        name, content = f"records/lease-{lease.number}", json.dumps(asdict(lease)).encode()
-        # A lost answer may be tried again by the store's client, and be refused by what the first try wrote.
-        if target.create(name, content) or target.read(name) == content:
-            _write_beat(target, lease, 0)
+        if _made(target, lease):
             return lease
-        _held.discard(lease.nonce)
+        if current(target) is None:
+            raise CubeError(f"{target.url}: a lease cannot be made, and the store does not list the one that is there")
+
+
+def _made(target: Target, lease: Lease) -> bool:
+    """Make the object of a lease and return whether it is ours."""
+    name, content = f"records/lease-{lease.number}", json.dumps(asdict(lease)).encode()
+    won = False
+    _HELD.add(lease.nonce)
+    try:
+        # A lost answer may be tried again by the store's client, and be refused by what the first try wrote.
+        won = target.create(name, content) or target.read(name) == content
+    finally:
+        if not won:
+            _HELD.discard(lease.nonce)
+    return won
 
 
 def current(target: Target) -> Lease | None:
@@ -137,11 +161,11 @@ def current(target: Target) -> Lease | None:
         return None
     name = f"records/lease-{max(numbers)}"
     try:
-        lease = Lease(**json.loads(target.read(name) or b""))
-    except (ValueError, TypeError) as error:
-        raise CubeError(
-            f"{target.url}: {name} is not a lease ({error}); remove it if no run is writing the cube"
-        ) from error
+        lease = _LEASE_SCHEMA.validate_json(target.read(name) or b"", strict=True)
+    except ValueError:
+        lease = None
+    if lease is None or lease.number != max(numbers):
+        raise CubeError(f"{target.url}: {name} is not a lease; remove it if no run is writing the cube")
     return lease
 
 
@@ -203,13 +227,12 @@ def process_born(process: int) -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         # Containers of one machine have numbers of processes of their own.
         boot += os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - what it names is no path
-        # After the name in brackets, which may hold anything, the start time is the 20th field.
-        started = (
-            Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
-        )
+        # After the name in brackets, which may hold anything, come the state and, as the 20th field, the start time.
+        about = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        # One that was killed and that its parent has not asked for yet is dead all the same.
+        return "" if about[0] in "ZX" else f"{boot} {about[19]}"
     except (OSError, IndexError):
         return ""
-    return f"{boot} {started}"
 
 
 def _is_here(lease: Lease) -> bool:
@@ -218,15 +241,15 @@ def _is_here(lease: Lease) -> bool:
 
 
 def _is_dead(lease: Lease) -> bool:
-    """Tell whether the holder ran on this machine, since its last start, and has gone.
-
-    So has a run of this very process that could not say that it has ended, because the disk was full.
-    """
-    if lease.process == os.getpid() and _is_here(lease):
-        return lease.nonce not in _held
+    """Tell whether the holder ran on this machine, since its last start, and has gone."""
     mine = process_born(os.getpid()).partition(" ")[0]
     same_boot = bool(mine) and lease.born.startswith(f"{mine} ") and lease.host == socket.gethostname()
-    return same_boot and process_born(lease.process) != lease.born
+    return same_boot and (process_born(lease.process) != lease.born or _is_left_over(lease))
+
+
+def _is_left_over(lease: Lease) -> bool:
+    """Tell whether a run of this very process left the lease behind: it could not say so on a full disk."""
+    return lease.process == os.getpid() and lease.nonce not in _HELD
 
 
 def _beat(target: Target, lease: Lease, done: threading.Event, seconds: float) -> None:
@@ -246,7 +269,7 @@ def _write_beat(target: Target, lease: Lease, count: int) -> None:
 def _counter(target: Target, lease: Lease) -> int | None:
     """Return the holder's counter, -1 where the lease is released, None where there is none yet."""
     try:
-        found = json.loads(target.read(f"records/beat-{lease.number}") or b"")
-        return int(found["count"]) if found["nonce"] == lease.nonce else None
-    except (ValueError, TypeError, KeyError):
+        beat = _BEAT_SCHEMA.validate_json(target.read(f"records/beat-{lease.number}") or b"", strict=True)
+    except ValueError:
         return None
+    return beat.count if beat.nonce == lease.nonce else None

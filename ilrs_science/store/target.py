@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from uuid import uuid4
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
-from ilrs_science.errors import CubeError
+from ilrs_science.errors import CubeError, IlrsError, OutageError
 
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -111,7 +112,7 @@ class Folder:
     def listing(self, prefix: str = "") -> dict[str, Found]:
         """Return every file below a name, without what was never finished."""
         root = self.path / prefix
-        return {one.relative_to(self.path).as_posix(): found for one, found in _walk(root) if one.suffix != ".partial"}
+        return {one.relative_to(self.path).as_posix(): found for one, found in _walk(root)}
 
     def names(self) -> list[str]:
         """Return what the folder holds."""
@@ -163,51 +164,59 @@ class Bucket:
 
     def read(self, name: str) -> bytes | None:
         """Return the bytes of an object, or None where there is none."""
-        filesystem, root = self._root
         try:
-            return bytes(filesystem.cat_file(f"{root}/{name}"))
+            return bytes(self._ask("cat_file", name))
         except FileNotFoundError:
             return None
 
     def write(self, name: str, data: bytes | memoryview, *, token: str = "") -> None:  # noqa: ARG002 - objects are put whole
         """Put an object; object stores replace one whole."""
-        filesystem, root = self._root
-        filesystem.pipe_file(f"{root}/{name}", data)
+        self._ask("pipe_file", name, data)
 
     def create(self, name: str, data: bytes) -> bool:
         """Put an object where there is none (`If-None-Match: *`)."""
-        filesystem, root = self._root
         try:
-            filesystem.pipe_file(f"{root}/{name}", data, mode="create")
+            self._ask("pipe_file", name, data, mode="create")
         except FileExistsError:
             return False
         return True
 
     def delete(self, name: str) -> None:
         """Remove an object."""
-        filesystem, root = self._root
-        try:
-            filesystem.rm_file(f"{root}/{name}")
-        except FileNotFoundError:
-            return
+        with suppress(FileNotFoundError):
+            self._ask("rm_file", name)
 
     def listing(self, prefix: str = "") -> dict[str, Found]:
         """Return every object below a name."""
-        filesystem, root = self._root
-        place = f"{root}/{prefix}".rstrip("/")
         try:
-            found = filesystem.find(place, detail=True)
+            found = self._ask("find", prefix, detail=True)
         except FileNotFoundError:
             return {}
-        return {name[len(root) + 1 :]: Found(int(about["size"]), _mark(about)) for name, about in found.items()}
+        start = len(self._root[1]) + 1
+        return {name[start:]: Found(int(about["size"]), _mark(about)) for name, about in found.items()}
 
     def names(self) -> list[str]:
         """Return the first component of every name."""
-        filesystem, root = self._root
         try:
-            return sorted(str(one).rstrip("/").rpartition("/")[2] for one in filesystem.ls(root, detail=False))
+            return sorted(str(one).rstrip("/").rpartition("/")[2] for one in self._ask("ls", "", detail=False))
         except FileNotFoundError:
             return []
+
+    def _ask(self, verb: str, name: str, *values: Any, **options: Any) -> Any:
+        filesystem, root = self._root
+        with answered(self.url):
+            return getattr(filesystem, verb)(f"{root}/{name}".rstrip("/"), *values, **options)
+
+
+@contextmanager
+def answered(url: str) -> Iterator[None]:
+    """Make an outage of what a client of an object store raises in its own words where the store does not answer."""
+    try:
+        yield
+    except (OSError, ValueError, IlrsError):
+        raise
+    except Exception as error:
+        raise OutageError(f"{url}: the store does not answer ({type(error).__name__}: {error})") from error
 
 
 def target(url: str | os.PathLike[str]) -> Target:
@@ -253,12 +262,14 @@ def _mark(about: dict[str, Any]) -> str:
 
 def _walk(folder: Path) -> Iterator[tuple[Path, Found]]:
     try:
-        entries = list(os.scandir(folder))
+        entries = [one for one in os.scandir(folder) if not one.name.endswith(".partial")]
     except (FileNotFoundError, NotADirectoryError):
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(Path(entry.path))
-        else:
+            continue
+        # A run may remove a file between the listing of its folder and this question; a link may lead nowhere.
+        with suppress(FileNotFoundError):
             about = entry.stat()
             yield Path(entry.path), Found(about.st_size, str(about.st_mtime_ns))

@@ -3,13 +3,12 @@
 import json
 import re
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ilrs_toys import doomed
-from ilrs_toys.campaign import Campaign, assert_same_bytes, shard_files
+from ilrs_toys.campaign import Small, assert_same_bytes, shard_files
 
 import ilrs_science as ilrs
 from ilrs_science.engine.report import Report
@@ -58,7 +57,7 @@ def status(cube: Path) -> str:
     return json.loads(root.read_text())["attributes"]["status"] if root.exists() else "no cube"
 
 
-def finish(campaign: Campaign, expected: Path) -> Report:
+def finish(campaign: Small, expected: Path) -> Report:
     """Run again and hold the cube against an undisturbed one."""
     cube = campaign.folder / "cube.zarr"
     report = ilrs.run(campaign.pipeline(), executor="serial")
@@ -69,7 +68,7 @@ def finish(campaign: Campaign, expected: Path) -> Report:
     return report
 
 
-def test_the_named_instants_are_all_kinds_of_writing_of_a_run(small: Campaign) -> None:
+def test_the_named_instants_are_all_kinds_of_writing_of_a_run(small: Small) -> None:
     seen = {re.sub(r"/c/.*|tables-.*", "...", one) for one in doomed.operations(small.pipeline())}
     coordinates = {f"write {name}/zarr.json" for name in ("tai", "time_bounds", "site", "lon", "lat", "height", "axis")}
     others = {f"write {name}/zarr.json" for name in ("value", "value_uncertainty", "number", "time_offset", "records")}
@@ -80,7 +79,7 @@ def test_the_named_instants_are_all_kinds_of_writing_of_a_run(small: Campaign) -
 
 @pytest.mark.parametrize("instant", CREATION)
 def test_a_cube_whose_creation_was_killed_is_no_cube_and_the_next_run_makes_it(
-    small: Campaign, straight: Path, instant: str
+    small: Small, straight: Path, instant: str
 ) -> None:
     assert doomed.killed(small.pipeline(), instant) == -signal.SIGKILL
     cube = str(small.folder / "cube.zarr")
@@ -92,7 +91,7 @@ def test_a_cube_whose_creation_was_killed_is_no_cube_and_the_next_run_makes_it(
 
 @pytest.mark.parametrize("instant", RUN)
 def test_a_killed_run_is_never_called_complete_before_it_is_and_resumed_equals_an_undisturbed_one(
-    small: Campaign, straight: Path, instant: str
+    small: Small, straight: Path, instant: str
 ) -> None:
     assert doomed.killed(small.pipeline(), instant) == -signal.SIGKILL
     cube = small.folder / "cube.zarr"
@@ -109,26 +108,26 @@ def test_a_killed_run_is_never_called_complete_before_it_is_and_resumed_equals_a
 
 @pytest.mark.parametrize("instant", RERUN)
 def test_a_reader_never_sees_complete_over_mixed_data_of_a_killed_rerun(
-    finished: Campaign, fresh: Callable[..., Path], instant: str
+    finished: Small, changed: Path, instant: str
 ) -> None:
     cube = finished.folder / "cube.zarr"
     old = shard_files(cube)
-    finished.write("1.toy", "a", range(299, 700))
-    new = shard_files(expected := fresh())
+    finished.change()
+    new = shard_files(changed)
     assert doomed.killed(finished.pipeline(), instant) == -signal.SIGKILL
     seen = shard_files(cube)
     for one in (old, new, seen):
         del one["zarr.json"]
     assert (seen == old or seen == new) if status(cube) == "complete" else status(cube).startswith("unfinished: 2 of 3")
-    finish(finished, expected)
+    finish(finished, changed)
 
 
 @pytest.mark.parametrize("instant", ["write value_uncertainty/c/0/1/0", "write records/000002-000001.json"])
 def test_a_killed_rerun_whose_changed_file_is_restored_keeps_no_shard_of_the_changed_one(
-    finished: Campaign, straight: Path, instant: str
+    finished: Small, straight: Path, instant: str
 ) -> None:
     before = (finished.folder / "raw" / "1.toy").read_bytes()
-    finished.write("1.toy", "a", range(299, 700))
+    finished.change()
     assert doomed.killed(finished.pipeline(), instant) == -signal.SIGKILL
     # Now the records are those of the file that is there again; only the shards tell what has happened.
     (finished.folder / "raw" / "1.toy").write_bytes(before)
@@ -138,7 +137,7 @@ def test_a_killed_rerun_whose_changed_file_is_restored_keeps_no_shard_of_the_cha
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("executor", ["serial", "threads"])
 def test_what_is_done_when_a_run_is_told_to_stop_is_recorded_and_the_lease_released(
-    small: Campaign, straight: Path, number: int, executor: str
+    small: Small, straight: Path, number: int, executor: str
 ) -> None:
     more: dict[str, Any] = {"executor": executor, "workers": 1, "progress": _Stop(number)}
     assert doomed.killed(small.pipeline(), "never", **more) == 130

@@ -75,6 +75,21 @@ class Campaign:
         return made | changes
 
 
+LAYOUT = {"chunk": 256, "shard": 256}
+"""Three parts a site; small chunks would cost more than all else."""
+
+
+class Small(Campaign):
+    """768 slots at one site: two files that share an edge, a gap, and a duplicate."""
+
+    def change(self) -> None:
+        """Change a raw file, so that two of the three parts change."""
+        self.write("1.toy", "a", range(299, 700))
+
+    def pipeline(self, count: int = 768, **changes: Any) -> dict[str, Any]:
+        return super().pipeline(count, **({"sites": ["a"], "layout": LAYOUT} | changes))
+
+
 def shard_files(cube: str | Path) -> dict[str, bytes]:
     """Return every file of a cube that holds data or metadata, records aside."""
     root = Path(cube)

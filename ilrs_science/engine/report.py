@@ -100,10 +100,16 @@ def make_report(output: str, several: Sequence[Done], seconds: float) -> Report:
         sum(record.missing for record in finished),
         _rejected(several, every),
         _reasons(every, outside),
-        tuple(dict.fromkeys(url for one in several for url in one.plan.diff.gone)),
+        _gone(several, finished),
         len({tuple(sorted(record.environment.items())) for record in finished}),
         seconds,
     )
+
+
+def _gone(several: Sequence[Done], finished: Sequence[Record]) -> tuple[str, ...]:
+    """Return the files that are not there any more and have samples in the cube still."""
+    held = {outcome.url for record in finished for outcome in record.outcomes if outcome.counts.placed}
+    return tuple(dict.fromkeys(url for one in several for url in one.plan.diff.gone if url in held))
 
 
 def _outside(several: Sequence[Done], records: Sequence[Record]) -> int:

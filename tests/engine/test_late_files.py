@@ -1,4 +1,4 @@
-"""A raw file that comes after the cube was made: its parts are done again, and nobody is asked."""
+"""A raw file that comes after the cube was made, or goes: its parts are done again, and nobody is asked about code."""
 
 from pathlib import Path
 
@@ -41,5 +41,17 @@ def test_a_file_that_comes_later_redoes_its_parts_and_nobody_is_asked(campaign: 
     assert ilrs.run(pipeline, executor="serial", progress=lambda one, _, __: again.add(one.part)).exit_code == 0
     assert again == reading
 
+    ilrs.run(campaign.pipeline(steps=STEPS, output="fresh.zarr"), executor="serial")
+    assert_same_bytes(campaign.folder / "cube.zarr", campaign.folder / "fresh.zarr")
+
+
+def test_the_only_file_of_a_part_may_be_forgotten_and_that_is_no_change_of_code(campaign: Campaign) -> None:
+    pipeline = campaign.pipeline(steps=STEPS)
+    assert ilrs.run(pipeline, executor="serial").exit_code == 0
+    (campaign.folder / "raw" / "a-late.toy").unlink()
+
+    kept = ilrs.run(pipeline, executor="serial")
+    assert [Path(url).name for url in kept.gone] == ["a-late.toy"]
+    assert ilrs.run(pipeline, executor="serial", forget_missing=True).gone == ()
     ilrs.run(campaign.pipeline(steps=STEPS, output="fresh.zarr"), executor="serial")
     assert_same_bytes(campaign.folder / "cube.zarr", campaign.folder / "fresh.zarr")

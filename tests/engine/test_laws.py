@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from ilrs_toys import raw
 from ilrs_toys.campaign import SECOND, START, Campaign, assert_same_bytes, values
+from ilrs_toys.clock import NUMBER
 
 import ilrs_science as ilrs
 from ilrs_science.engine.account import check_counts
@@ -184,7 +185,7 @@ def test_every_sample_of_every_file_is_accounted_for(scene: Scene, cut: tuple[in
     assert {one.reason.partition(" (")[0] for one in plan.rejected} <= {"toy-clock: yields no sample"}
     without_sample = sum(len(scene.files[int(Path(one.url).stem)]) for one in plan.rejected)
     assert counts.read + never_read + without_sample == sum(map(len, scene.files))
-    reached = int((arrays["number"] != np.iinfo("i8").max).sum())
+    reached = int((arrays["number"] != NUMBER.empty).sum())
     assert counts.placed == reached if scene.place == "slot" else counts.placed >= reached
 
 

@@ -22,6 +22,7 @@ from ilrs_science.model.record import Record
 from ilrs_science.pipeline import Pipeline
 from ilrs_science.store import cube, records, shards, tables
 from ilrs_science.store.collection import refresh
+from ilrs_science.store.cube import Existing
 from ilrs_science.store.lease import Lease, Waiting, check_held, leased
 from ilrs_science.store.target import Target, target
 
@@ -107,7 +108,10 @@ def run(  # noqa: PLR0913 - what, where, and what may be replaced
         for one in plans:
             place = target(one.pipeline.output)
             # A plan may be old: a lease is made in its own cube or in an empty place, nowhere else.
-            cube.refuse_another(place, one.declared)
+            there = cube.refuse_another(place, one.declared)
+            if there is not None and _stands(one, there, consent):
+                several.append(Done(one, one.diff.kept, len(one.parts)))
+                continue
             with leased(place, waiting) as lease:
                 several.append(_Run(one, place, lease, consent, progress).do(execute))
             if isinstance(made, CollectionPlan):
@@ -133,6 +137,14 @@ def _unasked(made: Plan, consent: Consent) -> Iterator[str]:
             yield f"{count} parts: {VERDICTS[cause]}; --replace does them again"
     if made.lost and not consent.forget_missing:
         yield f"{made.lost} exposures are in no raw file any more; --forget-missing drops them"
+
+
+def _stands(made: Plan, there: Existing, consent: Consent) -> bool:
+    """Tell whether nothing has to be written: then no lease is taken, so that asking often leaves no trace."""
+    again = made.diff.pending(redo_environment=consent.redo_environment, forget_missing=consent.forget_missing)
+    grown = (there.count, len(there.sites)) != (made.axis.count, len(made.sites))
+    complete = there.attributes.get("status") == cube.COMPLETE and not made.diff.unreadable
+    return complete and not again and not grown
 
 
 def _collection_attributes(made: CollectionPlan) -> dict[str, Any]:

@@ -332,7 +332,8 @@ def _clear(place: Target, documents: Mapping[str, bytes]) -> None:
     other = [name for name, document in documents.items() if there[name] not in (None, document)]
     if other and load(place).segments:
         raise CubeError(
-            f"{place.url} has records of another cube and no {_ROOT}: run the pipeline that made it, or choose another output"
+            f"{place.url} has records of another cube and no {_ROOT}: run the pipeline that made it, "
+            "or choose another output"
         )
     for key in (key for name in other for key in place.listing(name) if _SHARD.fullmatch(key)):
         place.delete(key)

@@ -368,6 +368,8 @@ def _check_empty(place: Target) -> None:
     names = place.names()
     if not names:
         return
-    ours = "records" in names and any(name.startswith("records/lease-") for name in place.listing("records"))
+    inside = place.listing("records") if "records" in names else {}
+    # A full disk or a kill may leave no more than the folder.
+    ours = any(name.startswith("records/lease-") for name in inside) or (names == ["records"] and not inside)
     if not ours:
         raise CubeError(f"{place.url} exists and is not a cube; choose another output, or remove it")

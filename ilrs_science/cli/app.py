@@ -19,7 +19,7 @@ from ilrs_science.engine.run import Consent, cubes_of, refuse_unasked
 from ilrs_science.engine.run import run as run_plan
 from ilrs_science.engine.status import status as cube_status
 from ilrs_science.engine.verify import adopt as adopt_cube
-from ilrs_science.engine.verify import discard, stored_pipeline
+from ilrs_science.engine.verify import discard, refuse_lost, stored_pipeline
 from ilrs_science.engine.verify import verify as verify_cube
 from ilrs_science.errors import IlrsError, ReplaceError
 from ilrs_science.geometry.time import parse_utc
@@ -228,6 +228,8 @@ def verify(
     made = make_plan(stored_pipeline(damaged[0].output))
     refuse_unasked(cubes_of(made), Consent())
     for one in damaged:
+        refuse_lost(one, {url for planned in cubes_of(made) for url in planned.diff.gone})
+    for one in damaged:
         discard(one)
     report = run_plan(made)
     found = [one.as_json() for one in every]
@@ -279,7 +281,7 @@ def check(
     from ilrs_science.cli.conformance import check_package, faults_of_cube, is_cube  # noqa: PLC0415 - slow to import
 
     if is_cube(what):
-        faults = faults_of_cube(what)
+        faults = [fault for one in cubes_at(what) for fault in faults_of_cube(one)]
         if as_json:
             print_json({"ok": not faults, "faults": [asdict(fault) for fault in faults]})
         else:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ilrs_science import __version__, catalog, registry
-from ilrs_science.cli import show
+from ilrs_science.cli import show, show_cubes
 from ilrs_science.cli.terminal import CONSOLE, CONSOLE_ERRORS, Progress, UsageError, guarded, print_json
 from ilrs_science.engine.executing import ExecutorName
 from ilrs_science.engine.plan import plan as make_plan
@@ -19,7 +19,7 @@ from ilrs_science.engine.run import Consent, cubes_of, refuse_unasked
 from ilrs_science.engine.run import run as run_plan
 from ilrs_science.engine.status import status as cube_status
 from ilrs_science.engine.verify import adopt as adopt_cube
-from ilrs_science.engine.verify import discard
+from ilrs_science.engine.verify import discard, refuse_lost, stored_pipeline
 from ilrs_science.engine.verify import verify as verify_cube
 from ilrs_science.errors import IlrsError, ReplaceError
 from ilrs_science.geometry.time import parse_utc
@@ -211,19 +211,27 @@ def verify(
     cubes = cubes_at(cube)
     if adopt:
         count = sum(map(adopt_cube, cubes))
-        print_json({"adopted": count}) if as_json else CONSOLE.print(f"{count} parts have new marks")
+        print_json({"adopted": count}) if as_json else CONSOLE.print(
+            f"the stored data of {count} parts were moved or restored, and their bytes are right: accepted"
+        )
         return
     every = [verify_cube(one) for one in cubes]
     damaged = [one for one in every if not one.ok]
     if not as_json:
         for one in every:
-            show.verification(one)
+            show_cubes.verification(one, hint=not repair)
     if not damaged or not repair:
         if as_json:
             print_json([one.as_json() for one in every])
         raise typer.Exit(1 if damaged else 0)
-    pipelines = [discard(one) for one in damaged]
-    report = run_plan(pipelines[0])
+    # Before anything is dropped: whether it could be made anew.
+    made = make_plan(stored_pipeline(damaged[0].output))
+    refuse_unasked(cubes_of(made), Consent())
+    for one in damaged:
+        refuse_lost(one, {url for planned in cubes_of(made) for url in planned.diff.gone})
+    for one in damaged:
+        discard(one)
+    report = run_plan(made)
     found = [one.as_json() for one in every]
     print_json({"found": found, "repaired": report.as_json()}) if as_json else show.report(report)
     raise typer.Exit(report.exit_code)
@@ -234,17 +242,22 @@ def verify(
 def status(cube: CubeUrl, *, as_json: AsJson = False) -> None:
     """Show parts done, waiting, stale and failed."""
     found = cube_status(cube)
-    print_json(found.as_json()) if as_json else show.status(found)
+    print_json(found.as_json()) if as_json else show_cubes.status(found)
     raise typer.Exit(1 if found.failed else 3 if found.rejected else 0)
 
 
 @app.command()
 @guarded
 def info(cube: CubeUrl, *, as_json: AsJson = False) -> None:
-    """Show what a cube is and how it was made."""
+    """Show what a cube is and how it was made; of a collection, what each of its cubes covers."""
+    cubes = cubes_at(cube)
+    if cubes != [cube]:
+        listed = [show_cubes.member_as_json(one, open_attributes(one), open_cube(one)) for one in cubes]
+        print_json({"collection": cube, "cubes": listed}) if as_json else show_cubes.collection(cube, listed)
+        return
     attributes = open_attributes(cube)
-    described = show.cube_as_json(open_cube(cube), attributes)
-    print_json(described) if as_json else show.cube(described)
+    described = show_cubes.cube_as_json(open_cube(cube), attributes)
+    print_json(described) if as_json else show_cubes.cube(described)
 
 
 @app.command()
@@ -258,15 +271,22 @@ def check(
     references: References = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a pipeline for faults, or an instrument package against the contract."""
+    """Check a pipeline for faults, an instrument package against the contract, or a cube against its format."""
     if what.endswith((".yaml", ".yml")):
         made = make_plan(_pipeline(Path(what), raw, None, references))
         print_json({"ok": True, "faults": []}) if as_json else CONSOLE.print(
             f"{what}: no faults, {len(made.parts)} parts"
         )
         return
-    from ilrs_science.cli.conformance import check_package  # noqa: PLC0415 - the kit is slow to import
+    from ilrs_science.cli.conformance import check_package, faults_of_cube, is_cube  # noqa: PLC0415 - slow to import
 
+    if is_cube(what):
+        faults = [fault for one in cubes_at(what) for fault in faults_of_cube(one)]
+        if as_json:
+            print_json({"ok": not faults, "faults": [asdict(fault) for fault in faults]})
+        else:
+            show.faults(what, faults)
+        raise typer.Exit(1 if faults else 0)
     reports = check_package(what, raw or [], references or [])
     if as_json:
         print_json({name: report.as_json() for name, report in reports.items()})

@@ -1,4 +1,4 @@
-"""`ilrs check PACKAGE`: the conformance kit over an installed package."""
+"""`ilrs check`: the conformance kit over an installed package, and a cube against the page on its format."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ilrs_science import catalog, registry
-from ilrs_science.errors import IlrsError, PluginError
+from ilrs_science.errors import Fault, IlrsError, PluginError
 from ilrs_science.testing import Report, check_instrument
+from ilrs_science.testing.cube_check import check_cube
 
 
 def check_package(package: str, raw: Sequence[str], references: Sequence[str]) -> dict[str, Report]:
@@ -44,3 +45,21 @@ def check_package(package: str, raw: Sequence[str], references: Sequence[str]) -
     if not reports:
         raise IlrsError(f"no instrument of {package} has a simulator; give raw files with --raw")
     return reports
+
+
+def is_cube(what: str) -> bool:
+    """Tell whether a text names a cube: by its ending, or a folder that holds a Zarr group."""
+    return what.rstrip("/").endswith(".zarr") or Path(what, "zarr.json").is_file()
+
+
+def faults_of_cube(what: str) -> list[Fault]:
+    """Return what is wrong with a cube by the page on its format.
+
+    Raises
+    ------
+    IlrsError
+        There is nothing at the place.
+    """
+    if "://" not in what and not Path(what).is_dir():
+        raise IlrsError(f"no cube at {what}; give the path or URL of a cube that `ilrs run` wrote")
+    return check_cube(what)

@@ -6,17 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import xarray as xr
 from rich.markup import escape
-from rich.table import Table
 
 from ilrs_science.catalog import Inventory
-from ilrs_science.cli.terminal import CONSOLE
+from ilrs_science.cli.terminal import CONSOLE, add_row, new_table
 from ilrs_science.engine.diff import VERDICTS
 from ilrs_science.engine.planned import CollectionPlan, Plan
 from ilrs_science.engine.report import Report
-from ilrs_science.engine.status import Status
-from ilrs_science.engine.verify import Verification
+from ilrs_science.errors import Fault
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
@@ -25,15 +22,13 @@ from ilrs_science.model.step import step_parameters
 if TYPE_CHECKING:
     from ilrs_science.testing import Report as ConformanceReport
 
-_MARKED = ("[green]", "[red]")  # cells that come with their colour, and with their text escaped
-
 
 def plugins(found: Sequence[Mapping[str, Any]]) -> None:
     """Print plugins as a table."""
-    table = _table("", "name", "package", "version", "state")
+    table = new_table("", "name", "package", "version", "state")
     for one in found:
         state = f"[red]broken:[/] {escape(one['problem'])}" if one["problem"] else "[green]ready[/]"
-        _row(table, one["kind"][:-1], one["name"], one["distribution"], one["version"], state)
+        add_row(table, one["kind"][:-1], one["name"], one["distribution"], one["version"], state)
     CONSOLE.print(table)
 
 
@@ -67,21 +62,21 @@ def instrument(described: Mapping[str, Any]) -> None:
     CONSOLE.print(
         f"files {described['files']}; partners {', '.join(described['partners']) or 'unknown'}", highlight=False
     )
-    table = _table("step", "parameters", "what it does")
+    table = new_table("step", "parameters", "what it does")
     for one in described["steps"]:
         given = ", ".join(n if v is None else f"{n}={v}" for n, v in one["parameters"].items())
-        _row(table, one["name"], given, one["about"])
+        add_row(table, one["name"], given, one["about"])
     CONSOLE.print(table)
-    table = _table("variable", "dimensions", "units", "what it is")
+    table = new_table("variable", "dimensions", "units", "what it is")
     for one in described["product"]["variables"]:
-        _row(table, one["name"], ", ".join(one["dims"]), one["units"], one["about"])
+        add_row(table, one["name"], ", ".join(one["dims"]), one["units"], one["about"])
     CONSOLE.print(table)
     CONSOLE.print("flags: " + ", ".join(described["product"]["flags"]), highlight=False)
 
 
 def inventory(found: Inventory, written: Path | None) -> None:
     """Print granules by instrument and site, and every file that is none."""
-    table = _table("instrument", "site", "format", "granules", "samples", "from", "to", "bytes")
+    table = new_table("instrument", "site", "format", "granules", "samples", "from", "to", "bytes")
     groups: dict[tuple[str, str, str], list[Granule]] = {}
     for granule in found.granules:
         groups.setdefault((granule.instrument, granule.site, granule.format), []).append(granule)
@@ -90,7 +85,9 @@ def inventory(found: Inventory, written: Path | None) -> None:
         span = (min(one.start for one in timed), max(one.stop for one in timed) - 1) if timed else ()
         first, last = (isot(time)[:19] + "Z" for time in span) if span else ("no time", "")
         count, size = sum(one.count for one in own), sum(one.size for one in own)
-        _row(table, name or "unknown", site or "unknown", kind, str(len(own)), f"{count:,}", first, last, f"{size:,}")
+        add_row(
+            table, name or "unknown", site or "unknown", kind, str(len(own)), f"{count:,}", first, last, f"{size:,}"
+        )
     CONSOLE.print(table)
     labels = sum(one.is_label for one in found.rejected)
     if labels:
@@ -106,25 +103,32 @@ def plan(made: Plan | CollectionPlan) -> None:
     if isinstance(made, Plan):
         _cube_plan(made)
         return
-    CONSOLE.print(f"{escape(made.pipeline.output)}: {len(made.plans)} cubes, one a {made.partition}", highlight=False)
+    CONSOLE.print(
+        f"{escape(made.pipeline.output)}: one cube a {made.partition}, {len(made.plans)} in all", highlight=False
+    )
     for one in made.plans:
         _cube_plan(one)
 
 
 def _cube_plan(made: Plan) -> None:
     values = made.as_json()
-    table = _table("plan", values["name"])
-    for key in ("instrument", "output", "start", "stop", "samples", "place", "parts", "chunk", "shard", "granules"):
-        _row(table, key, str(values[key]))
-    _row(table, "sites", ", ".join(values["sites"]))
-    _row(table, "bytes in, out", f"{made.bytes_in:,} raw, {made.bytes_out:,} before compression")
-    _row(table, "memory per part", f"{made.memory:,} bytes")
+    table = new_table("plan", values["name"])
+    for key in ("instrument", "output", "start", "stop"):
+        add_row(table, key, str(values[key]))
+    add_row(table, "slots", f"{made.axis.count:,}, in chunks of {made.cut.chunk:,} and shards of {made.cut.shard:,}")
+    for key in ("place", "parts", "granules"):
+        add_row(table, key, str(values[key]))
+    add_row(table, "sites", ", ".join(values["sites"]))
+    add_row(table, "bytes in, out", f"{made.bytes_in:,} raw, {made.bytes_out:,} before compression")
+    add_row(table, "memory per part", f"{made.memory:,} bytes")
     for step in made.steps:
-        _row(table, f"step {step.name}", ", ".join(f"{k}={v}" for k, v in step.parameters.items()))
+        add_row(table, f"step {step.name}", ", ".join(f"{k}={v}" for k, v in step.parameters.items()))
     for one in made.references():
-        _row(table, f"reference {one.kind}", f"{one.site}: {Path(one.url).name}, {isot(one.start)} to {isot(one.stop)}")
+        add_row(
+            table, f"reference {one.kind}", f"{one.site}: {Path(one.url).name}, {isot(one.start)} to {isot(one.stop)}"
+        )
     for verdict, count in made.diff.counts().items():
-        _row(table, f"parts {verdict}", f"{count}: {VERDICTS[verdict]}")
+        add_row(table, f"parts {verdict}", f"{count}: {VERDICTS[verdict]}")
     CONSOLE.print(table)
     _cube_notes(made)
 
@@ -134,7 +138,7 @@ def _cube_notes(made: Plan) -> None:
     for warning in made.warnings:
         CONSOLE.print(f"[yellow]warning[/] {escape(str(warning))}", highlight=False)
     for url in made.diff.gone:
-        text = "is not there any more; its samples stay in the cube, unless --forget-missing drops them"
+        text = "is not there any more; the cube keeps its samples, and `ilrs run --forget-missing` drops them"
         CONSOLE.print(f"[yellow]gone[/] {escape(url)} {text}", highlight=False)
     for name in made.diff.unreadable:
         CONSOLE.print(f"[yellow]unreadable[/] {name}: what it told of is done again", highlight=False)
@@ -151,8 +155,9 @@ def report(done: Report) -> None:
     if done.did_nothing:
         CONSOLE.print(f"nothing to do: all {done.parts} parts of {escape(done.output)} are done and unchanged")
     elif not done.failed:
-        kept = f", {done.skipped} of them before" if done.skipped else ""
-        CONSOLE.print(f"{done.parts} parts done{kept} in {done.seconds:.1f} s: {escape(done.output)}", highlight=False)
+        made = f"{done.parts - done.skipped} parts done in {done.seconds:.1f} s"
+        kept = f", {done.skipped} were done before" if done.skipped else ""
+        CONSOLE.print(f"{made}{kept}: {escape(done.output)}", highlight=False)
     counts = done.counts
     CONSOLE.print(
         f"samples: read {counts.read:,} = placed {counts.placed:,} + rejected {counts.rejected:,} "
@@ -181,98 +186,6 @@ def report(done: Report) -> None:
             CONSOLE.print(f"  {escape(reason)}", highlight=False)
 
 
-def status(found: Status) -> None:
-    """Print how far a cube is."""
-    CONSOLE.print(
-        f"{escape(found.output)}: {found.parts} parts: {found.done} done, {found.waiting} waiting, "
-        f"{found.stale} stale, {len(found.failed)} failed",
-        highlight=False,
-    )
-    counts = found.counts
-    CONSOLE.print(
-        f"samples: read {counts.read:,} = placed {counts.placed:,} + rejected {counts.rejected:,} "
-        f"+ duplicate {counts.duplicate:,} + conflict {counts.conflict:,}; "
-        f"{found.seconds:.1f} s in workers, peak {found.peak_memory / 2**20:,.0f} MiB",
-        highlight=False,
-    )
-    if found.holder:
-        CONSOLE.print(f"written now by {escape(found.holder)}", highlight=False)
-    for name in found.unreadable:
-        CONSOLE.print(f"[yellow]unreadable[/] {name}: what it told of is done again", highlight=False)
-    for number, reason in found.failed.items():
-        CONSOLE.print(f"[red]part {number} failed:[/] {escape(reason)}", highlight=False)
-    for url, reason in found.rejected.items():
-        CONSOLE.print(f"[yellow]rejected[/] {escape(url)}: {escape(reason)}", highlight=False)
-
-
-def verification(found: Verification) -> None:
-    """Print what reading all shards has shown."""
-    state = "[green]all right[/]" if found.ok else "[red]damaged[/]"
-    CONSOLE.print(
-        f"{escape(found.output)}: {found.shards} shards of {found.parts} parts read: {state}", highlight=False
-    )
-    for part, keys in sorted(found.damaged.items()):
-        CONSOLE.print(f"[red]part {part}:[/] {escape(', '.join(keys))}", highlight=False)
-    for key in found.strangers:
-        CONSOLE.print(f"[yellow]no record speaks of[/] {escape(key)}", highlight=False)
-    for name in found.unreadable:
-        CONSOLE.print(f"[yellow]unreadable[/] {name}", highlight=False)
-    if not found.ok:
-        CONSOLE.print("`ilrs verify --repair` makes these parts anew", highlight=False)
-
-
-def cube_as_json(cube: xr.Dataset, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a cube is and how it was made."""
-    return {
-        "title": attributes.get("title"),
-        "status": attributes.get("status", "not finished"),
-        "samples": attributes.get("samples"),
-        "sizes": dict(cube.sizes),
-        "sites": sorted({str(one) for one in cube["site"].values.ravel()}),
-        "start_utc": str(cube["time"].values[0]) if cube.sizes["time"] else None,
-        "stop_utc": str(cube["time"].values[-1]) if cube.sizes["time"] else None,
-        "variables": {
-            str(n): {
-                "dims": list(v.dims),
-                "dtype": str(v.dtype),
-                "units": v.attrs.get("units"),
-                "about": v.attrs.get("long_name"),
-            }
-            for n, v in cube.data_vars.items()
-        },
-        "provenance": cube.ilrs.provenance,
-    }
-
-
-def cube(described: Mapping[str, Any]) -> None:
-    """Print a cube."""
-    CONSOLE.print(
-        f"[bold]{escape(str(described['title']))}[/] ({described['status']}; {described['samples']})", highlight=False
-    )
-    CONSOLE.print(
-        f"sites {', '.join(described['sites'])}; {described['start_utc']} to {described['stop_utc']} UTC",
-        highlight=False,
-    )
-    table = _table("variable", "dimensions", "dtype", "units", "what it is")
-    for name, one in described["variables"].items():
-        sizes = ", ".join(f"{d}={described['sizes'][d]}" for d in one["dims"])
-        _row(table, name, sizes, one["dtype"], str(one["units"]), str(one["about"] or ""))
-    CONSOLE.print(table)
-    made = described["provenance"]
-    plugin = made.get("plugin", {})
-    CONSOLE.print(
-        f"made by {plugin.get('name')} of {plugin.get('distribution')} {plugin.get('version')}", highlight=False
-    )
-    for step in made.get("steps", []):
-        given = ", ".join(f"{k}={v}" for k, v in step["parameters"].items())
-        CONSOLE.print(f"  step {step['name']}({escape(given)})", highlight=False)
-    for one in made.get("references", []):
-        CONSOLE.print(
-            f"  reference {one['kind']} of {one['site']}, sha256 {one['sha256'][:12]}, from {escape(one['source'])}",
-            highlight=False,
-        )
-
-
 def conformance(name: str, result: ConformanceReport) -> None:
     """Print the results of the conformance kit."""
     CONSOLE.print(f"[bold]{name}[/]")
@@ -281,12 +194,8 @@ def conformance(name: str, result: ConformanceReport) -> None:
         CONSOLE.print(f"  {mark} {one.check}" + (f": {escape(one.detail)}" if one.detail else ""), highlight=False)
 
 
-def _row(table: Table, *cells: str) -> None:
-    table.add_row(*(cell if cell.startswith(_MARKED) else escape(cell) for cell in cells))
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+def faults(what: str, found: Sequence[Fault]) -> None:
+    """Print what is wrong with a cube, a line each."""
+    CONSOLE.print(f"{escape(what)}: {len(found) or 'no'} fault{'' if len(found) == 1 else 's'}", highlight=False)
+    for one in found:
+        CONSOLE.print(f"  {escape(str(one))}", highlight=False)

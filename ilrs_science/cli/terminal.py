@@ -14,6 +14,7 @@ import rich.progress
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from ilrs_science.errors import CubeBusyError, IlrsError, OutageError, PlanError
 from ilrs_science.model.record import Record
@@ -21,6 +22,8 @@ from ilrs_science.model.record import Record
 # A pipe has no width: there, lines stay whole.
 CONSOLE = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 CONSOLE_ERRORS = Console(stderr=True, soft_wrap=True)
+
+_MARKED = ("[green]", "[red]")  # cells that come with their colour, and with their text escaped
 
 USAGE = 2
 FAILED = 1
@@ -41,6 +44,19 @@ def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _finite(one) for key, one in value.items()}
     return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def new_table(*columns: str) -> Table:
+    """Return a table without lines."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def add_row(table: Table, *cells: str) -> None:
+    """Add cells as they are, but those that begin with a colour."""
+    table.add_row(*(cell if cell.startswith(_MARKED) else escape(cell) for cell in cells))
 
 
 def guarded[**P](command: Callable[P, None]) -> Callable[P, None]:

@@ -60,63 +60,71 @@ def is_home(part: Part, granule: Granule) -> bool:
     return bool(inside) and bool(part.axis.slots(np.array(inside[:1], np.int64), granule.site)[0] >= 0)
 
 
-def unread(parts: Iterable[Part], records: Mapping[tuple[int, int], Record]) -> set[str]:
-    """Return the files of parts that stand as they are, with what they were made of before: not all of them is read."""
+def unread_granules(parts: Iterable[Part], records: Mapping[tuple[int, int], Record]) -> set[tuple[str, str]]:
+    """Return digest and site of granules in parts that stand as they are, with what they were made of before."""
     return {
-        granule.url
+        (granule.sha256, granule.site)
         for part in parts
         if (record := records.get((part.row, part.first))) is not None and record.digest != part.digest
         for granule in part.granules
     }
 
 
-def check_counts(
-    granules: Sequence[Granule], axis: Axis, margin: int, records: Iterable[Record], gone: Collection[str] = ()
-) -> dict[str, int]:
-    """Return the samples of each granule that lie outside the axis, by URL: those that no part accounts for.
+@dataclass(frozen=True)
+class Books:
+    """What the records of a cube have to account for."""
 
-    Parameters
-    ----------
-    margin
-        How far steps may move a sample in time, ns.
-    gone
-        Files that need not be accounted for: those that the plan does not have any more and whose samples the cube
-        keeps, and those that share a part with them.
+    granules: Sequence[Granule]
+    axis: Axis
+    margin: int
+    """How far steps may move a sample in time, ns."""
+    gone: Collection[str] = ()
+    """Files that the plan does not have any more, and whose samples the cube keeps."""
+    unread: Collection[tuple[str, str]] = ()
+    """Digest and site of granules in parts that stand as they are because of those files."""
 
-    Raises
-    ------
-    CountError
-        A record does not add up, a granule within the axis has samples that nobody counted, or one was counted twice.
-    """
-    read: Counter[tuple[str, str]] = Counter()
-    lost: set[tuple[str, str]] = set()
-    for record in records:
-        for outcome in record.outcomes:
+    def outside(self, records: Iterable[Record]) -> dict[str, int]:
+        """Return the samples of each granule that lie outside the axis, by URL: those that no part accounts for.
+
+        Raises
+        ------
+        CountError
+            A record does not add up, a granule within the axis has samples that nobody counted, or one was counted
+            twice.
+        """
+        read, lost = self._read(records)
+        outside: Counter[str] = Counter()
+        for granule in self.granules:
+            key = (granule.sha256, granule.site)
+            rest = granule.count - read.pop(key, 0)
+            if key in self.unread:
+                continue
+            if key not in lost and (rest < 0 or (rest and self._is_within(granule))):
+                raise CountError(
+                    f"{granule.url} at {granule.site}: {granule.count} samples in the file, "
+                    f"{granule.count - rest} accounted for; please report this"
+                )
+            outside[granule.url] += max(0, rest)
+        if stray := sorted(key for key, count in read.items() if count):
+            raise CountError(f"the records speak of files that the plan does not have: {stray}; please report this")
+        return {url: count for url, count in outside.items() if count}
+
+    def _read(self, records: Iterable[Record]) -> tuple[Counter[tuple[str, str]], set[tuple[str, str]]]:
+        """Return the samples read of each granule by digest and site, and the granules of which nobody can tell."""
+        read: Counter[tuple[str, str]] = Counter()
+        lost: set[tuple[str, str]] = set()
+        for outcome in (outcome for record in records for outcome in record.outcomes):
+            if not outcome.counts.add_up:
+                raise CountError(f"{outcome.url}: {outcome.counts} do not add up; please report this")
             key = (outcome.sha256, outcome.site)
-            read[key] += outcome.counts.read
-            if outcome.url in gone:
-                del read[key]
-            if outcome.fault and margin:
+            if outcome.url not in self.gone:
+                read[key] += outcome.counts.read
+            if outcome.fault and self.margin:
                 # A step that moves samples failed in some part: nobody knows where its samples would have gone.
                 lost.add(key)
-            if not outcome.counts.add_up:
-                raise CountError(
-                    f"part {record.part}, {outcome.url}: {outcome.counts} do not add up; please report this"
-                )
-    outside: dict[str, int] = {}
-    for granule in granules:
-        key = (granule.sha256, granule.site)
-        rest = granule.count - read.pop(key, 0)
-        within = axis.start + margin <= granule.start and granule.stop <= axis.stop - margin
-        if key not in lost and (rest < 0 or (within and rest)):
-            raise CountError(
-                f"{granule.url} at {granule.site}: {granule.count} samples in the file, "
-                f"{granule.count - rest} accounted for; please report this"
-            )
-        if rest > 0:
-            outside[granule.url] = outside.get(granule.url, 0) + rest
-    if stray := sorted(key for key, count in read.items() if count):
-        raise CountError(
-            f"the records speak of samples of files that the plan does not have: {stray}; please report this"
-        )
-    return outside
+        return read, lost
+
+    def _is_within(self, granule: Granule) -> bool:
+        """Tell whether every sample of a granule lies on the axis, wherever steps move it."""
+        first, last = self.axis.start + self.margin, self.axis.stop - self.margin
+        return first <= granule.start and granule.stop <= last

@@ -93,14 +93,6 @@ def _unknown(name: str, key: str, own: Sequence[str], where: str) -> Fault:
     return Fault(f"{where}.{key}", f"{name} has no parameter {key!r}", f"{hint}it has {', '.join(own) or 'none'}")
 
 
-def call_parameters(function: StepFunction, call: StepCall) -> dict[str, Any]:
-    """Return the values of a call's own parameters, as the function wants them."""
-    parameters = step_parameters(function)
-    return {
-        key: TypeAdapter(parameters[key].annotation).validate_python(value) for key, value in call.parameters.items()
-    }
-
-
 def _adapter(name: str, parameter: StepParameter) -> TypeAdapter[Any]:
     try:
         return TypeAdapter(parameter.annotation)

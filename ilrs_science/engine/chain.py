@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from ilrs_science import references, registry
 from ilrs_science.catalog import sample_times, with_times
-from ilrs_science.engine.calls import call_parameters
 from ilrs_science.errors import FormatError, ProductError, StepError
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part, StepCall
 from ilrs_science.model.product import Product
-from ilrs_science.model.quality import QUALITY_DTYPE, flag_attributes, set_flag
+from ilrs_science.model.quality import QUALITY_DTYPE, flag_attributes
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.site import Site
 from ilrs_science.model.step import StepFunction, declared_scope, step_parameters
@@ -43,9 +43,6 @@ def run_steps(  # noqa: PLR0913, PLR0917 - the whole context of a chain
             continue
         before = sample_times(ds)
         ds = _apply(function, call, ds, site, part)
-        if any(not by_site.get(site.name) for by_site in call.references.values()):
-            # Only an optional one can be absent here; what ran without it says so.
-            ds = set_flag(ds, "no_reference", xr.ones_like(ds["quality"], dtype=bool))
         after = sample_times(ds)
         moved = np.abs(after - before)
         if (moved > call.margin).any():
@@ -87,10 +84,18 @@ def check_samples(instrument: Instrument, ds: xr.Dataset, carried: Collection[st
         raise ProductError(f"{instrument.name}: " + "; ".join(map(str, faults)))
 
 
+def _call_parameters(function: StepFunction, call: StepCall) -> dict[str, Any]:
+    """Return the values of a call's own parameters, as the function wants them."""
+    parameters = step_parameters(function)
+    return {
+        key: TypeAdapter(parameters[key].annotation).validate_python(value) for key, value in call.parameters.items()
+    }
+
+
 def _apply(function: StepFunction, call: StepCall, ds: xr.Dataset, site: Site, part: Part) -> xr.Dataset:
     """Run one step, piece by piece where its references change within the samples."""
     roles = {name: one.role for name, one in step_parameters(function).items()}
-    fixed = call_parameters(function, call)
+    fixed = _call_parameters(function, call)
     fixed |= {name: site if role == "site" else part.axis for name, role in roles.items() if role in ("site", "axis")}
     chosen = {
         name: [references.load(r) for r in by_site.get(site.name, ())] for name, by_site in call.references.items()

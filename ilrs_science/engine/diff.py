@@ -23,7 +23,7 @@ VERDICTS: Mapping[Verdict, str] = {
     "older": "done with other versions of Python or of the libraries; `--redo environment` makes them anew",
     "new": "not done yet",
     "failed": "failed; tried again",
-    "inputs": "raw files were added or changed",
+    "inputs": "raw files were added, changed or taken away",
     "missing": "a raw file that they hold has gone",
     "shards": "stored data were lost or changed since they were written",
     "parameters": "steps, their parameters or the product have changed",
@@ -129,11 +129,21 @@ class _Judge:
         if record.status != "done":
             return _Ruling("failed", None)
         if record.digest != part.digest:
-            changed = tuple(cause for cause in CAUSES if record.causes.get(cause) != part.causes[cause])
+            changed = self._changed(part, record)
+            if not record.counts.placed:
+                # It holds no sample, so that nobody has to agree; often the first file for it has come, and with the
+                # file the format that reads it.
+                return _Ruling(changed[0] if changed else "inputs", record)
             asked = [cause for cause in changed if cause in ASKED]
             verdict: Verdict = asked[0] if asked else "inputs"
             return _Ruling("missing" if self.gone(record, part.margin) else verdict, record, changed)
         return self._stored(record)
+
+    @staticmethod
+    def _changed(part: Part, record: Record) -> tuple[Cause, ...]:
+        changed = tuple(cause for cause in CAUSES if record.causes.get(cause) != part.causes[cause])
+        # The last file of a part has gone, and with it the format that read it: that is no change of code.
+        return changed if part.granules else tuple(cause for cause in changed if cause != "code")
 
     def gone(self, record: Record, margin: int) -> list[str]:
         """Return the raw files of a record that are neither there nor have another content now.

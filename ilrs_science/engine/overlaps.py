@@ -89,20 +89,19 @@ def _decide(
     source, raw = every.source[several], every.raw[several]
     clusters = _starts(raw, source)
     sizes = np.diff([*clusters, len(several)])
-    group = np.repeat(np.arange(len(_starts(raw[clusters]))), np.diff([*_starts(raw[clusters]), len(clusters)]))
-    winner = _winners(group, source[clusters], _flags(every.ds.isel(time=several), clusters), rule)[group]
-    # Row by row, a cluster says the same as that which wins, or something else.
+    groups = _starts(raw[clusters])
+    group = np.repeat(np.arange(len(groups)), np.diff([*groups, len(clusters)]))
+    winner = _winners(group, source[clusters], _flags(every.ds.isel(time=several), clusters), rule)
+    loses = np.repeat(~np.isin(np.arange(len(clusters)), winner), sizes)
+    # A row of which the winner has a copy is one, however many rows each of them has at the instant.
     words = _words(joined([one.read for one in found]).isel(time=several))
-    rank = np.arange(len(several)) - np.repeat(clusters, sizes)
-    opposite = np.repeat(clusters[winner], sizes) + np.minimum(rank, np.repeat(sizes[winner], sizes) - 1)
-    same = np.logical_and.reduceat(words == words[opposite], clusters) & (sizes == sizes[winner])
-    loses = winner != np.arange(len(clusters))
-    disputed = np.isin(np.arange(len(clusters)), winner[loses & ~same])
+    said = np.repeat(group, sizes) * (words.max() + 1) + words
+    same = np.isin(said, said[~loses])
+    disputed = np.isin(raw, raw[loses & ~same]) & ~loses
     losses = []
-    for kind, chosen in (("duplicate", loses & same), ("conflict", loses & ~same)):
-        rows = np.repeat(chosen, sizes)
+    for kind, rows in (("duplicate", loses & same), ("conflict", loses & ~same)):
         losses += [Loss(kind, int(one), raw[rows & (source == one)]) for one in np.unique(source[rows])]  # type: ignore[arg-type]
-    return several[np.repeat(loses, sizes)], several[np.repeat(disputed, sizes)], losses
+    return several[loses], several[disputed], losses
 
 
 def _winners(group: Positions, source: Positions, flags: NDArray[np.int64], rule: str) -> Positions:

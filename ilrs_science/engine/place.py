@@ -15,7 +15,6 @@ from ilrs_science.model.quality import (
     CLOCK_UNCERTAIN,
     CONFLICT,
     MISSING,
-    NO_REFERENCE,
     NOT_APPLICABLE,
     OUT_OF_RANGE,
     QUALITY_DTYPE,
@@ -23,8 +22,8 @@ from ilrs_science.model.quality import (
 
 type Mask = NDArray[np.bool_]
 
-_TOLD = CONFLICT | NO_REFERENCE
-"""Flags that tell of a sample without speaking against its value: it still enters a mean, and the cell carries them."""
+_TOLD = CONFLICT
+"""The flag that tells of a sample without speaking against its value: such a sample enters a mean, and flags it."""
 
 
 class Block:

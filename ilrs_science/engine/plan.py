@@ -142,6 +142,7 @@ def _one_cube(checked: Checked, whole: _Whole, pipeline: Pipeline, *, strict: bo
         parts=tuple(parts),
         diff=compare(parts, made.granules, place),
         lost=_lost(made.axis, found, place),
+        absent=tuple({"kind": one.kind, "step": one.step, "site": one.site, "absent": "optional"} for one in absent),
         warnings=tuple(warnings),
     )
 

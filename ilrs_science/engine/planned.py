@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -48,6 +49,8 @@ class Plan:
     """What of it an existing cube holds already."""
     lost: int = 0
     """Exposures that the existing cube holds and that no raw file has any more."""
+    absent: tuple[Mapping[str, str], ...] = ()
+    """Optional references that do not exist: step, kind and site."""
     warnings: tuple[Fault, ...] = ()
     """What may be meant so, and may not."""
 

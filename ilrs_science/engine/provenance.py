@@ -22,8 +22,7 @@ def provenance(made: Plan, done: Iterable[Record] = ()) -> dict[str, Any]:
         "code": dict(made.task.code),
         "plugin_code": made.task.plugin,
         "steps": [{"name": s.name, "parameters": dict(s.parameters)} for s in made.steps],
-        "references": [references.describe(one) for one in made.references()],
-        "no_reference": sorted(one.path for one in made.warnings if one.found == "no reference is known"),
+        "references": [*map(references.describe, made.references()), *made.absent],
         "inputs": "records/: every granule with its digest",
         "environments": [json.loads(one) for one in sorted(environments)] or [environment()],
     }

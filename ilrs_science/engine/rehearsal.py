@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import xarray as xr
 
-from ilrs_science.catalog import with_times
 from ilrs_science.engine.chain import run_steps, with_quality
+from ilrs_science.engine.reading import samples_of
 from ilrs_science.errors import Fault
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part
@@ -47,7 +47,7 @@ def _rehearsed(instrument: Instrument, part: Part) -> xr.Dataset | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ds = with_quality(with_times(instrument.read(granule)), instrument.product).isel(time=slice(0, 0))
+            ds = with_quality(samples_of(granule, instrument, part.task), instrument.product).isel(time=slice(0, 0))
             for call in part.steps:
                 before = ds
                 ds, _ = run_steps(ds, [call], instrument, site, part, "block")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ilrs_science.engine.account import OUTSIDE, check_counts, unread
+from ilrs_science.engine.account import OUTSIDE, Books, unread_granules
 from ilrs_science.engine.planned import Plan
 from ilrs_science.model.record import Counts, Record
 from ilrs_science.store.cube import COMPLETE
@@ -81,9 +81,8 @@ def make_report(output: str, several: Sequence[Done], seconds: float) -> Report:
     for one in several:
         if not one.failed:
             plan, done = one.plan, one.records.values()
-            waiting = unread(plan.parts, one.records)
-            granules = [granule for granule in plan.granules if granule.url not in waiting]
-            check_counts(granules, plan.axis, plan.task.margin, done, {*plan.diff.gone, *waiting})
+            unread = unread_granules(plan.parts, one.records)
+            Books(plan.granules, plan.axis, plan.task.margin, plan.diff.gone, unread).outside(done)
     every = [record for one in several for record in one.records.values()]
     finished = [record for record in every if record.status == "done"]
     failed = tuple(record for one in several for record in one.failed)
@@ -101,17 +100,23 @@ def make_report(output: str, several: Sequence[Done], seconds: float) -> Report:
         sum(record.missing for record in finished),
         _rejected(several, every),
         _reasons(every, outside),
-        tuple(dict.fromkeys(url for one in several for url in one.plan.diff.gone)),
+        _gone(several, finished),
         len({tuple(sorted(record.environment.items())) for record in finished}),
         seconds,
     )
 
 
+def _gone(several: Sequence[Done], finished: Sequence[Record]) -> tuple[str, ...]:
+    """Return the files that are not there any more and have samples in the cube still."""
+    held = {outcome.url for record in finished for outcome in record.outcomes if outcome.counts.placed}
+    return tuple(dict.fromkeys(url for one in several for url in one.plan.diff.gone if url in held))
+
+
 def _outside(several: Sequence[Done], records: Sequence[Record]) -> int:
     """Return how many samples of the raw files are in no part of any cube."""
-    waiting = {url for done in several for url in unread(done.plan.parts, done.records)}
-    granules = (one for done in several for one in done.plan.granules if one.url not in waiting)
-    counts = {(one.sha256, one.site): one.count for one in granules}
+    counts = {(one.sha256, one.site): one.count for done in several for one in done.plan.granules}
+    for key in {key for done in several for key in unread_granules(done.plan.parts, done.records)}:
+        counts.pop(key, None)
     for record in records:
         for outcome in record.outcomes:
             key = (outcome.sha256, outcome.site)

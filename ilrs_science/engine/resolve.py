@@ -171,9 +171,7 @@ def early_reference_faults(pipeline: Pipeline, known: Known, steps: Sequence[Ste
 
 def absent_reference_words(want: Want) -> Fault:
     """Return what a plan says of an optional reference that does not exist."""
-    return Fault(
-        want.path, "no reference is known", "the step runs without it and its samples are flagged no_reference"
-    )
+    return Fault(want.path, "no reference is known", "the step runs without it, and the provenance says so")
 
 
 def _near(part: Part, want: Want) -> Span:

@@ -17,11 +17,12 @@ from ilrs_science.engine.plan import plan as make_plan
 from ilrs_science.engine.planned import CollectionPlan, Plan
 from ilrs_science.engine.provenance import provenance
 from ilrs_science.engine.report import Done, Report, make_report, summary
-from ilrs_science.errors import CubeError, IlrsError, ReplaceError
+from ilrs_science.errors import CubeError, IlrsError, LeaseLostError, ReplaceError
 from ilrs_science.model.record import Record
 from ilrs_science.pipeline import Pipeline
 from ilrs_science.store import cube, records, shards, tables
 from ilrs_science.store.collection import refresh
+from ilrs_science.store.cube import Existing
 from ilrs_science.store.lease import Lease, Waiting, check_held, leased
 from ilrs_science.store.target import Target, target
 
@@ -107,7 +108,10 @@ def run(  # noqa: PLR0913 - what, where, and what may be replaced
         for one in plans:
             place = target(one.pipeline.output)
             # A plan may be old: a lease is made in its own cube or in an empty place, nowhere else.
-            cube.refuse_another(place, one.declared)
+            there = cube.refuse_another(place, one.declared)
+            if there is not None and _stands(one, there, consent):
+                several.append(Done(one, one.diff.kept, len(one.parts)))
+                continue
             with leased(place, waiting) as lease:
                 several.append(_Run(one, place, lease, consent, progress).do(execute))
             if isinstance(made, CollectionPlan):
@@ -133,6 +137,14 @@ def _unasked(made: Plan, consent: Consent) -> Iterator[str]:
             yield f"{count} parts: {VERDICTS[cause]}; --replace does them again"
     if made.lost and not consent.forget_missing:
         yield f"{made.lost} exposures are in no raw file any more; --forget-missing drops them"
+
+
+def _stands(made: Plan, there: Existing, consent: Consent) -> bool:
+    """Tell whether nothing has to be written: then no lease is taken, so that asking often leaves no trace."""
+    again = made.diff.pending(redo_environment=consent.redo_environment, forget_missing=consent.forget_missing)
+    grown = (there.count, len(there.sites)) != (made.axis.count, len(made.sites))
+    complete = there.attributes.get("status") == cube.COMPLETE and not made.diff.unreadable
+    return complete and not again and not grown
 
 
 def _collection_attributes(made: CollectionPlan) -> dict[str, Any]:
@@ -165,32 +177,43 @@ class _Run:
         again = diff.pending(redo_environment=self.consent.redo_environment, forget_missing=self.consent.forget_missing)
         pending = [self.made.parts[number] for number in again]
         found = {key: one for key, one in diff.kept.items() if key not in {(p.row, p.first) for p in pending}}
-        if cube.existing(self.place) is not None and pending:
-            # Before anything else: from now on the cube is not what its last run said.
-            cube.update_attributes(self.place, self._unfinished(len(pending)))
         attributes = self._unfinished(len(pending)) if pending else {}
-        cube.create(self.place, wanted, provenance(self.made, found.values()) | attributes)
+        if cube.existing(self.place) is None:
+            attributes = provenance(self.made) | attributes
+        elif pending:
+            # Before anything else: from now on the cube is not what its last run said. What it was made of stays
+            # written until all of it has been made anew.
+            cube.update_attributes(self.place, attributes)
+        cube.create(self.place, wanted, attributes)
         cube.remove_beyond(self.place, wanted)
         stored = self.made.tables()
         work = Work(pending, stored, stored.save(self.place), self.lease.token)
         records.save_plan(self.place, self._stored_plan())
-        journal = records.Journal(self.place, self.lease.token)
+        journal, done = records.Journal(self.place, self.lease.token), 0
         try:
             with closing(execute(work)) as results:
                 for done, record in enumerate(results, 1):
                     found[record.region] = record
                     if journal.add(record):
-                        cube.update_attributes(self.place, self._unfinished(len(pending) - done))
+                        self._count_down(len(pending) - done)
                     if self.progress is not None:
                         self.progress(record, done, len(pending))
         finally:
-            with suppress(OSError):  # a full disk is often why the run ends here
+            with suppress(OSError, LeaseLostError):  # a full disk, or another run, is often why the run ends here
                 journal.flush()
+                if done:
+                    self._count_down(len(pending) - done)
         return self._finish(found, len(self.made.parts) - len(pending), journal, work.digest)
+
+    def _count_down(self, count: int) -> None:
+        """Tell readers how many parts are to do, unless the cube is another run's by now."""
+        check_held(self.place, self.lease.token)
+        cube.update_attributes(self.place, self._unfinished(count))
 
     def _finish(
         self, found: dict[tuple[int, int], Record], skipped: int, journal: records.Journal, digest: str
     ) -> Done:
+        check_held(self.place, self.lease.token)
         done = Done(self.made, found, skipped)
         report = make_report(self.made.pipeline.output, [done], 0.0)
         check_held(self.place, self.lease.token)
@@ -201,7 +224,8 @@ class _Run:
             if not report.did_nothing:
                 journal.compact((found[key] for key in sorted(found)), self.made.diff.segments)
                 tables.forget(self.place, digest)
-            cube.update_attributes(self.place, provenance(self.made, found.values()) | summary(report))
+            made_of = {} if report.failed else provenance(self.made, found.values())
+            cube.update_attributes(self.place, made_of | summary(report))
         return done
 
     def _check_shards(self, found: dict[tuple[int, int], Record]) -> None:

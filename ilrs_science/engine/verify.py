@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,6 +93,48 @@ def adopt(url: str) -> int:
     return len(moved)
 
 
+def stored_pipeline(url: str) -> dict[str, Any]:
+    """Return the pipeline of the newest run of a cube.
+
+    Raises
+    ------
+    CubeError
+        Nothing tells how the cube was made.
+    """
+    place = target(url)
+    plan = records.load_plan(place)
+    if plan is None:
+        raise CubeError(f"{place.url}: its plan cannot be read; run its pipeline again")
+    return plan.pipeline
+
+
+def refuse_lost(found: Verification, gone: Collection[str]) -> None:
+    """Raise where a damaged part holds samples of raw files that have gone: nothing could make those anew.
+
+    Parameters
+    ----------
+    gone
+        URLs of the files.
+
+    Raises
+    ------
+    CubeError
+        Names the parts and the files.
+    """
+    held = {
+        one.part: {outcome.url for outcome in one.outcomes if outcome.counts.placed} & set(gone)
+        for one in records.load(target(found.output)).records.values()
+        if one.part in found.damaged
+    }
+    lost = sorted(part for part, urls in held.items() if urls)
+    if lost:
+        parts, files = ", ".join(map(str, lost)), ", ".join(sorted(set().union(*held.values())))
+        raise CubeError(
+            f"{found.output}: damaged parts ({parts}) hold samples of raw files that are not there any more ({files}); "
+            "put them back, or run the pipeline with --forget-missing"
+        )
+
+
 def discard(found: Verification) -> dict[str, Any]:
     """Drop what is damaged: records of such parts or unreadable ones, and shards that no record speaks of.
 
@@ -106,10 +149,8 @@ def discard(found: Verification) -> dict[str, Any]:
     CubeError
         Nothing tells how the cube was made, or another run holds it.
     """
+    pipeline = stored_pipeline(found.output)
     place = target(found.output)
-    plan = records.load_plan(place)
-    if plan is None:
-        raise CubeError(f"{place.url}: its plan cannot be read; run its pipeline again")
     with leased(place) as lease:
         loaded = records.load(place)
         kept = {region: one for region, one in loaded.records.items() if one.part not in found.damaged}
@@ -117,7 +158,7 @@ def discard(found: Verification) -> dict[str, Any]:
         _rewrite(place, lease.token, kept, loaded.segments)
         for name in (*found.strangers, *loaded.unreadable):
             place.delete(name)
-    return plan.pipeline
+    return pipeline
 
 
 def _rewrite(place: Target, token: str, kept: dict[tuple[int, int], Record], older: tuple[str, ...]) -> None:

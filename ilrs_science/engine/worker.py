@@ -18,25 +18,21 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science import references, registry
-from ilrs_science.catalog import rejected_counts, sample_times, with_times
+from ilrs_science.catalog import rejected_counts, sample_times
 from ilrs_science.code import code_of, environment
 from ilrs_science.engine.account import Tally, is_home, is_mine
 from ilrs_science.engine.chain import check_samples, run_steps, with_quality
-from ilrs_science.engine.decoded import Decoded
 from ilrs_science.engine.overlaps import Samples, settled
 from ilrs_science.engine.place import Block
-from ilrs_science.errors import FormatError, IlrsError, LeaseLostError, PluginError, StepError, is_outage
+from ilrs_science.engine.reading import samples_of
+from ilrs_science.errors import IlrsError, LeaseLostError, PluginError, StepError, is_outage
 from ilrs_science.model.axis import RegularAxis
-from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part
 from ilrs_science.model.record import Record
 from ilrs_science.model.site import Site
 from ilrs_science.store import lease, shards, tables
 from ilrs_science.store.target import target
-
-decoded = Decoded()
-"""What this process has read."""
 
 
 def reduce(part: Part, token: str) -> Record:
@@ -123,7 +119,7 @@ class _Chain:
                 continue
             at_home = is_home(self.part, tally.granule)
             try:
-                ds = self._read(tally.granule)
+                ds = samples_of(tally.granule, self.instrument, self.part.task)
                 samples = self._whole(ds, number)
             except Exception as error:
                 # A bad granule spoils only its own samples, and its reason is named.
@@ -162,11 +158,6 @@ class _Chain:
             samples = self._calibrated(good, tallies)
         return samples
 
-    def _read(self, granule: Granule) -> xr.Dataset:
-        task = self.part.task
-        key = (self.instrument.name, task.plugin, task.code[granule.format], granule.url, str(granule.identity))
-        return decoded.get(key, lambda: _read(self.instrument, granule))
-
     def _whole(self, ds: xr.Dataset, number: int) -> Samples:
         """Run the steps that see whole granules, and cut what they give to the part with its margins."""
         part, raw = self.part, sample_times(ds)
@@ -199,23 +190,6 @@ class _Chain:
 
 def _units(ds: xr.Dataset) -> frozenset[str]:
     return frozenset(str(one.attrs["units"]) for one in ds.variables.values() if "units" in one.attrs)
-
-
-def _read(instrument: Instrument, granule: Granule) -> xr.Dataset:
-    """Read a granule and hold it to what its index promised."""
-    ds = with_times(instrument.read(granule))
-    times = sample_times(ds)
-    yielded = times.size + sum(rejected_counts(ds).values())
-    if yielded != granule.count:
-        raise FormatError(f"declared {granule.count} samples, read {yielded}")
-    if times.size and (times.min() < granule.start or times.max() >= granule.stop):
-        raise FormatError("has samples outside its declared span")
-    if granule.times and not np.isin(times, granule.times).all():
-        raise FormatError("has exposures at undeclared times")
-    loose = [str(name) for name, one in ds.data_vars.items() if "time" not in one.dims]
-    if loose:
-        raise FormatError(f"read gave variables without time: {', '.join(loose)}; repeat them along time")
-    return ds
 
 
 def _reject(tally: Tally, reason: str, count: int) -> None:

@@ -160,8 +160,12 @@ class Part:
     def _references(self) -> str:
         earliest = min([self.axis.start - self.margin, *(granule.start for granule in self.granules)])
         chosen = [
-            # Of a reference's validity only what changes this part: when it begins to be the one.
-            [name, site, [[one.kind, one.sha256, one.site, max(one.start, earliest)] for one in several]]
+            # Of a reference's validity only what changes this part: when it begins to be the one, if it does so here.
+            [
+                name,
+                site,
+                [[one.kind, one.sha256, one.site, one.start if one.start > earliest else None] for one in several],
+            ]
             for step in self.references
             for name, by_site in step.items()
             for site, several in by_site.items()

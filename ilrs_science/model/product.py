@@ -55,7 +55,7 @@ class Variable:
     coordinate: bool = False
     """Whether it is an auxiliary coordinate (a position, say); such a variable carries no uncertainty."""
     fill: int | None = None
-    """Value of a cell that no sample reached; by default NaN, or the largest number of an integer type."""
+    """Value of a cell that no sample reached; by default NaN, or a number that no value of the type can be."""
     encoding: Encoding | None = None
     """Compression; by default the one that suits its kind."""
     attributes: Mapping[str, str | float] = field(default_factory=dict)
@@ -74,11 +74,16 @@ class Variable:
 
     @property
     def empty(self) -> float | int:
-        """Value of a cell that no sample reached."""
+        """Value of a cell that no sample reached: NaN, or the largest number of its type that float64 holds too."""
         if self.fill is not None:
             return self.fill
         dtype = np.dtype(self.stored_dtype)
-        return float("nan") if dtype.kind == "f" else int(np.iinfo(dtype).max)
+        if dtype.kind == "f":
+            return float("nan")
+        # Analysts get floating point, with NaN for such a cell, and may write that elsewhere with this attribute: a
+        # number that float64 does not hold would come out as another one.
+        largest = int(np.iinfo(dtype).max)
+        return largest if int(float(largest)) == largest else int(np.nextafter(float(largest), 0.0))
 
     @property
     def is_label(self) -> bool:

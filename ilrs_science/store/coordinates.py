@@ -19,6 +19,8 @@ from ilrs_science.store.encoding import TIME_UNITS, Cut, time_unit
 
 _INDEX_CHUNK = 2**20
 """Times of a chunk of the index, which is always read whole."""
+_CHUNKS = 4096
+"""Most chunks of a shard along time: each costs 16 bytes of the shard's index, stored or not."""
 _SITES = 64
 """Sites whose places are stored in one object."""
 _TIMES = BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle")
@@ -91,7 +93,7 @@ def _times(axis: Axis, cut: Cut) -> list[Coordinate]:
     utc = {
         "standard_name": "time",
         "long_name": f"UTC, {what}",
-        "units": f"{TIME_UNITS[time_unit(axis, squeezed=True)]} since 1970-01-01T00:00:00",
+        "units": f"{TIME_UNITS[time_unit(axis, squeezed=True)]} since 1970-01-01",
         "calendar": "standard",
         "axis": "T",
         "bounds": "time_bounds",
@@ -100,12 +102,12 @@ def _times(axis: Axis, cut: Cut) -> list[Coordinate]:
     }
     tai = {
         "long_name": f"TAI, {what}",
-        "units": f"{TIME_UNITS[time_unit(axis, squeezed=False)]} since 1970-01-01T00:00:00",
+        "units": f"{TIME_UNITS[time_unit(axis, squeezed=False)]} since 1970-01-01",
         "calendar": "standard",
         "time_scale": "TAI",
     }
     inner = (max(1, min(cut.chunk, _INDEX_CHUNK)),)
-    outer = (max(1, _INDEX_CHUNK // inner[0]) * inner[0],)
+    outer = (_shard(inner[0], _INDEX_CHUNK),)
     return [
         Coordinate("time", ("time",), (axis.count,), "i8", utc, (_INDEX_CHUNK,)),
         # Chunked like the data: xarray refuses to speak of the chunks of a cube whose variables disagree.
@@ -131,7 +133,7 @@ def _places(axis: Axis, sites: Sequence[Site], cut: Cut) -> list[Coordinate]:
     # Chunked like the data along both dimensions, in one object.
     inner = (1,) if regular else (max(1, min(cut.chunk, _INDEX_CHUNK)),)
     most = _SITES if regular else _INDEX_CHUNK
-    chunks, shards = inner, (max(1, most // inner[0]) * inner[0],)
+    chunks, shards = inner, (_shard(inner[0], most),)
     frames = ", ".join(sorted({site.frame for site in sites}))
     made = [Coordinate("site", dims, (count,), "str", {"long_name": "place that observes"}, chunks, shards)]
     for name, attributes in (
@@ -160,6 +162,11 @@ def _labels(product: Product) -> list[Coordinate]:
         attributes = product.coordinate_attributes[name]
         made.append(Coordinate(name, (name,), (len(labels),), dtype, attributes, (max(1, len(labels)),)))
     return made
+
+
+def _shard(chunk: int, most: int) -> int:
+    """Return a number of whole chunks, of at most so many values."""
+    return chunk * max(1, min(most // chunk, _CHUNKS))
 
 
 def _fill(dtype: str) -> Any:

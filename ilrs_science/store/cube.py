@@ -95,6 +95,8 @@ def existing(place: Target) -> Existing | None:
         _check_empty(place)
         return None
     attributes = root.get("attributes", {})
+    if "ilrs_collection" in attributes:
+        raise CubeError(f"{place.url} is a collection of cubes, not a cube; open it with open_cubes, or one cube of it")
     try:
         schema = json.loads(attributes["ilrs_schema"])
         found = schema["format"]
@@ -330,8 +332,8 @@ def _clear(place: Target, documents: Mapping[str, bytes]) -> None:
     other = [name for name, document in documents.items() if there[name] not in (None, document)]
     if other and load(place).segments:
         raise CubeError(
-            f"{place.url} has records of another cube and no {_ROOT}: "
-            "run the pipeline that made it, or choose another output"
+            f"{place.url} has records of another cube and no {_ROOT}: run the pipeline that made it, "
+            "or choose another output"
         )
     for key in (key for name in other for key in place.listing(name) if _SHARD.fullmatch(key)):
         place.delete(key)
@@ -347,7 +349,8 @@ def _write_root(place: Target, documents: Mapping[str, bytes], attributes: Mappi
         "attributes": dict(attributes),
         "consolidated_metadata": consolidated,
     }
-    place.write(_ROOT, _json(root))
+    if place.read(_ROOT) != _json(root):
+        place.write(_ROOT, _json(root))
 
 
 def _json(root: Mapping[str, Any]) -> bytes:

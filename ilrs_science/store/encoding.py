@@ -81,8 +81,10 @@ def cf_attributes(variable: Variable, product: Product) -> dict[str, Any]:
         attributes["_FillValue"] = variable.empty  # so that xarray shows a cell without a sample as NaN
     if variable.name == "quality":
         attributes |= flag_attributes(product.flags)
-    elif not variable.coordinate and variable.uncertainty:
-        attributes["ancillary_variables"] = f"{variable.name}_uncertainty quality"
+    elif variable in product.declared and not variable.coordinate:
+        attributes["ancillary_variables"] = (
+            f"{variable.name}_uncertainty quality" if variable.uncertainty else "quality"
+        )
     return attributes
 
 
@@ -91,18 +93,24 @@ _WHOLE_SECONDS = 63_072_010 * 10**9
 
 TIME_UNITS = {10**9: "seconds", 10**6: "milliseconds", 10**3: "microseconds", 1: "nanoseconds"}
 """Units of stored times by their length, ns; the coarsest comes first."""
+_INDEX_UNIT = 1000
+"""The coarsest unit of the index, ns."""
 
 
 def time_unit(axis: Axis, *, squeezed: bool) -> int:
-    """Return the length, ns, of the coarsest unit in which every time of an axis is a whole number, however it grows.
+    """Return the length, ns, of a unit in which every time of an axis is a whole number, however it grows.
+
+    That is the coarsest one; but for the index, which is decoded whole by everybody who opens a cube, none coarser than
+    microseconds: xarray turns those into ns in a third of the time.
 
     Parameters
     ----------
     squeezed
-        For labels in UTC: within a leap second they go half as fast.
+        For labels in UTC, the index: within a leap second they go half as fast.
     """
     if not isinstance(axis, RegularAxis) or (squeezed and axis.start < _WHOLE_SECONDS):
         return 1
     resolution = axis.resolution()
     finest = resolution // 2 if squeezed and resolution % 2 == 0 else 1 if squeezed else resolution
-    return next(length for length in TIME_UNITS if finest % length == 0)
+    coarsest = _INDEX_UNIT if squeezed else max(TIME_UNITS)
+    return next(length for length in TIME_UNITS if length <= coarsest and finest % length == 0)

@@ -53,8 +53,9 @@ class Tables:
         content = json.dumps(shared, sort_keys=True).encode()
         digest = hashlib.sha256(content).hexdigest()[:32]
         for name, data in (("granules.parquet", granules), ("instants.parquet", instants), ("json", content)):
-            if data:
-                place.write(f"records/tables-{digest}.{name}", data)
+            key = f"records/tables-{digest}.{name}"
+            if data and place.read(key) != data:
+                place.write(key, data)
         return digest
 
     def ticket(self, part: Part, digest: str, token: str) -> dict[str, Any]:
@@ -141,7 +142,9 @@ class _Stored:
     def __init__(self, place: Target, digest: str) -> None:
         shared = json.loads(_checked(place, f"records/tables-{digest}.json", digest))
         task = shared["task"]
-        steps = tuple(StepCall(one["name"], one["parameters"], one["margin"]) for one in task["steps"])
+        steps = tuple(
+            StepCall(one["name"], one["parameters"], one["margin"], one["references"]) for one in task["steps"]
+        )
         self.task = Task(**{**task, "steps": steps})
         self.sites = [Site(**{**one, "horizon": tuple(map(tuple, one["horizon"]))}) for one in shared["sites"]]
         self.references = [Reference(**one) for one in shared["references"]]

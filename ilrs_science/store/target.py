@@ -1,7 +1,7 @@
 """Where a cube lies: one reading of its address, for Zarr, for records and for messages alike.
 
 Zarr and fsspec each read a text in their own way: one takes `precious#2.zarr` for the folder `precious`, the other
-`a::b` for a chain of file systems. So the text is read here, once, and a folder of this machine is never made a URL again.
+`a::b` for a chain of file systems. So the text is read here, once, and a folder of this machine is never made a URL.
 """
 
 from __future__ import annotations

@@ -265,11 +265,11 @@ def _check_uncertainty(outcomes: Sequence[xr.Dataset], variable: Variable, name:
         return  # declared as unknown
     for out in outcomes:
         sigma = out[name]
-        bad = (abs(out[variable.name]) < np.inf) & _unflagged(out, variable) & ~(sigma >= 0)
+        bad = (abs(out[variable.name]) < np.inf) & _unflagged(out, variable) & ((sigma <= 0) | np.isinf(sigma))
         if bad.any():
             raise ConformanceError(
-                f"{name} is {_first(sigma, bad):g} in {int(bad.sum())} good values; expected 0 or more, "
-                "or NaN throughout where nobody knows it"
+                f"{name} is {_first(sigma, bad):g} in {int(bad.sum())} good values; expected more than 0, "
+                "or NaN where nobody knows it"
             )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import ilrs_science as ilrs
 from ilrs_science import formats, geometry
 from ilrs_science.cli.app import app
 from ilrs_science.cli.new_instrument import write_package
@@ -47,6 +48,16 @@ def test_the_tutorial_builds_the_very_package_that_new_instrument_writes(tmp_pat
         assert written[name].strip() == (tmp_path / "acme-mag" / name).read_text().strip(), name
 
 
+def type_in(commands: str, folder: Path) -> None:
+    """Type the lines of a block; each has to end well."""
+    with chdir(folder):
+        for line in commands.strip().splitlines():
+            name, *arguments = shlex.split(line, comments=True)
+            assert name == "ilrs"
+            done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+            assert done.exit_code == 0, f"{line}\n{done.output}"
+
+
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
     """A folder in which someone has typed the README from top to bottom."""
@@ -55,12 +66,7 @@ def reader(tmp_path_factory):
     for name, content in files_of(readme).items():
         (folder / name).write_text(content)
     (_, commands), *_ = blocks(readme, "run in order")
-    with chdir(folder):
-        for line in commands.strip().splitlines():
-            name, *arguments = shlex.split(line, comments=True)
-            assert name == "ilrs"
-            done = CliRunner().invoke(app, arguments, catch_exceptions=False)
-            assert done.exit_code == 0, f"{line}\n{done.output}"
+    type_in(commands, folder)
     return folder
 
 
@@ -82,6 +88,31 @@ def test_the_notebook_lines_on_cubes_run(reader, tmp_path, name):
         # The cube of the README lasts from midnight to one; the lines ask for six o'clock and get an empty hour.
         done = run([sys.executable, "-c", content], tmp_path)
         assert done.returncode == 0, done.stderr
+
+
+def pipeline_of(reader: Path, folder: Path, name: str, *changes: tuple[str, str]) -> None:
+    """Write the pipeline of the README with some words replaced; the raw files stay where they are."""
+    text = (reader / "south-pole-field.yaml").read_text()
+    for old, new in [("campaign/", f"{reader}/campaign/"), *changes]:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / name).write_text(text)
+
+
+def test_the_commands_that_grow_and_verify_a_cube_run_as_written(reader, tmp_path):
+    pipeline_of(reader, tmp_path, "south-pole-field.yaml")
+    pipeline_of(reader, tmp_path, "first-half.yaml", ("T01:00:00Z", "T00:30:00Z"))
+    ((_, commands),) = blocks(ROOT / "docs" / "how-to" / "grow-and-repair-a-cube.md", "run in order")
+    type_in(commands, tmp_path)
+    assert ilrs.open_cube(str(tmp_path / "south-pole-field.zarr")).sizes["time"] == 3600
+
+
+def test_the_lines_on_collections_run(reader, tmp_path):
+    pipeline_of(reader, tmp_path, "days.yaml", ("output: south-pole-field.zarr", "output: field\npartition: day"))
+    type_in("ilrs run days.yaml", tmp_path)
+    ((_, content),) = blocks(ROOT / "docs" / "how-to" / "open-a-cube.md", "collection")
+    done = run([sys.executable, "-c", content], tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

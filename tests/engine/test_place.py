@@ -19,7 +19,7 @@ ONE_FLAG = Product(VECTOR, LEVEL, HEAT, quality=("time",), place="mean", axis=2)
 FLAG_EACH = Product(VECTOR, LEVEL, HEAT, place="mean", axis=2)
 AXIS = RegularAxis(1000, 10, 4)
 EMPTY_LEVEL = np.iinfo("i4").max
-TOLD = int(CONFLICT | NO_REFERENCE)
+TOLD = int(CONFLICT)
 """What is said of a sample without speaking against its value."""
 
 numbers = st.sampled_from([np.nan, np.inf, -1.5, 0.0, 0.1, 1e-3, 2.0, 1e6])

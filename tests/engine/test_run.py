@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 import xarray as xr
 from ilrs_toys import raw
-from ilrs_toys.campaign import START, Campaign, assert_same_bytes, shard_files, values
+from ilrs_toys.campaign import START, Campaign, assert_same_bytes, equal, shard_files, values
 
 import ilrs_science as ilrs
-from ilrs_science.engine.run import check_counts
-from ilrs_science.errors import ClusterError, CountError, IlrsError
+from ilrs_science.engine.account import Books
+from ilrs_science.errors import ClusterError, CountError, IlrsError, ReplaceError
 from ilrs_science.geometry.time import isot
-from ilrs_science.model.part import Counts
+from ilrs_science.model.record import Counts, Record
 from ilrs_science.store import records
+from ilrs_science.store.target import target
 
 pytestmark = pytest.mark.usefixtures("toys")
 
@@ -52,8 +53,13 @@ def straight(campaign: Campaign) -> Path:
     return campaign.folder / "straight.zarr"
 
 
+def records_of(cube: Path) -> list[Record]:
+    """Return the stored records of a cube, in order of their parts."""
+    return sorted(records.load(target(cube)).records.values(), key=lambda record: record.part)
+
+
 def done(cube: Path) -> set[int]:
-    return {number for number, record in records.load_all(str(cube)).items() if record.status == "done"}
+    return {record.part for record in records_of(cube) if record.status == "done"}
 
 
 @pytest.mark.parametrize("executor", ["threads", "processes"])
@@ -89,35 +95,59 @@ def test_a_second_run_does_nothing_and_says_so(campaign: Campaign, straight: Pat
     )
     assert (report.skipped, report.did_nothing, seen) == (12, True, [])
     after = {path: path.stat().st_mtime_ns for path in straight.rglob("*") if path.is_file()}
-    assert {path.name for path in after if after[path] != before.get(path)} <= {"plan.json"}
+    changed = {path.relative_to(straight).as_posix() for path in after if after[path] != before.get(path)}
+    assert changed == {"records/lease-2", "records/beat-2", "records/plan.json"}
 
 
 KILLED = """
-import json, sys
+import json, os, signal, sys
 import ilrs_science as ilrs
+from ilrs_science.store import records
+
+records._MOST = 2  # a segment is written often, so that a killed run leaves some
+
+def kill(record, number, of):
+    if number == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
 if __name__ == "__main__":
-    ilrs.run(json.loads(sys.argv[1]), executor=sys.argv[2], workers=2)
+    ilrs.run(json.loads(sys.argv[1]), executor=sys.argv[2], workers=2, replace=True, progress=kill)
 """
 
 
-def kill_when(cube: Path, files: int, pipeline: dict[str, Any], executor: str, script: Path) -> int:
-    """Run a pipeline in a process of its own and kill it once its cube has so many files; return its exit status."""
-    process = subprocess.Popen([sys.executable, str(script), json.dumps(pipeline), executor], start_new_session=True)
-    while process.poll() is None and sum(1 for path in cube.rglob("*") if path.is_file()) < files:
-        time.sleep(0.0005)
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    return process.wait()
-
-
-def test_a_killed_run_resumed_equals_an_undisturbed_run(campaign: Campaign, straight: Path) -> None:
-    script = campaign.folder / "killed.py"
+@pytest.fixture
+def killed(tmp_path: Path) -> Callable[..., int]:
+    """Return a function that runs a pipeline in another process, and kills it after a part or at a number of files."""
+    script = tmp_path / "killed.py"
     script.write_text(KILLED)
+
+    def run(pipeline: dict[str, Any], executor: str = "serial", *, part: int = 0, files: int = 0) -> int:
+        command = [sys.executable, str(script), json.dumps(pipeline), executor, str(part)]
+        process = subprocess.Popen(command, start_new_session=True)
+        cube = Path(pipeline["output"])
+        while files and process.poll() is None and sum(1 for one in cube.rglob("*") if one.is_file()) < files:
+            time.sleep(0.0005)
+        if files and process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        return process.wait()
+
+    return run
+
+
+def test_a_killed_run_resumed_equals_an_undisturbed_run(
+    campaign: Campaign, straight: Path, killed: Callable[..., int]
+) -> None:
     pipeline, cube = campaign.pipeline(output="killed.zarr", steps=STEPS), campaign.folder / "killed.zarr"
     # In the middle of the creation of the cube, and twice in the middle of the parts.
-    ends = [kill_when(cube, files, pipeline, "threads", script) for files in (9, 45, 75)]
-    assert -signal.SIGKILL in ends
+    assert killed(pipeline, files=9) == -signal.SIGKILL
+    assert not (cube / "zarr.json").exists()
+    assert killed(pipeline, "threads", part=5) == -signal.SIGKILL
+    first = done(cube)
+    assert len(first) == 4
+    assert killed(pipeline, part=3) == -signal.SIGKILL
     kept = done(cube)
+    assert first < kept
+    assert len(kept) == 6
     report = ilrs.run(pipeline, executor="serial")
     assert report.skipped == len(kept)
     assert report.exit_code == 0
@@ -125,18 +155,31 @@ def test_a_killed_run_resumed_equals_an_undisturbed_run(campaign: Campaign, stra
     assert report.counts == ilrs.run(campaign.pipeline(output="straight.zarr", steps=STEPS)).counts
 
 
-def test_a_killed_creation_of_another_cube_leaves_nothing_behind(campaign: Campaign, straight: Path) -> None:
-    script = campaign.folder / "killed.py"
-    script.write_text(KILLED)
+def test_a_run_killed_over_changed_parameters_never_revives_an_old_record(
+    campaign: Campaign, straight: Path, killed: Callable[..., int]
+) -> None:
+    # The shards of the first part are there, its record is not: the moment in which a kill hurts most.
+    before = shard_files(straight)
+    changed = campaign.pipeline(output="straight.zarr", steps=[*STEPS[:-1], {"to_units": {"factor": 5.0}}])
+    assert killed(changed, part=1) == -signal.SIGKILL
+    assert values(straight).attrs["status"] == "unfinished: 12 of 12 parts to do"
+    assert rerun(campaign) == {0}
+    assert shard_files(straight) == before
+
+
+def test_a_killed_creation_of_another_cube_is_no_cube_and_does_not_show_in_the_next(
+    campaign: Campaign, straight: Path, killed: Callable[..., int]
+) -> None:
     cube = campaign.folder / "killed.zarr"
     campaign.write("0.frames", "a", range(9))
-    other = campaign.exposures(output="killed.zarr")
-    kill_when(cube, 16, other, "serial", script)
-    attributes = json.loads((cube / "zarr.json").read_text())["attributes"]
-    if "ilrs_creating" not in attributes:
-        pytest.skip("the other cube was finished before it could be killed")
+    killed(campaign.exposures(output="killed.zarr"), files=9)
+    if (cube / "zarr.json").exists():
+        pytest.skip("the other cube was visible before it could be killed")
     ilrs.run(campaign.pipeline(output="killed.zarr", steps=STEPS), executor="serial")
-    assert_same_bytes(straight, cube)
+    mine, both = shard_files(straight), shard_files(cube)
+    assert {name: both[name] for name in mine if name != "zarr.json"} == {n: mine[n] for n in mine if n != "zarr.json"}
+    # Whose the rest is nobody can say; it is left alone and not shown.
+    assert equal(values(straight), values(cube))
 
 
 def test_a_run_stopped_by_its_caller_keeps_what_is_done(campaign: Campaign, straight: Path) -> None:
@@ -148,8 +191,8 @@ def test_a_run_stopped_by_its_caller_keeps_what_is_done(campaign: Campaign, stra
     with pytest.raises(KeyboardInterrupt):
         ilrs.run(pipeline, executor="threads", workers=2, progress=stop)
     kept = done(campaign.folder / "stopped.zarr")
-    assert 5 <= len(kept) < 12
-    assert values(campaign.folder / "stopped.zarr").attrs["status"] == "unfinished: 12 of 12 parts to do"
+    assert len(kept) == 5
+    assert values(campaign.folder / "stopped.zarr").attrs["status"] == "unfinished: 7 of 12 parts to do"
     assert ilrs.run(pipeline).skipped == len(kept)
     assert_same_bytes(straight, campaign.folder / "stopped.zarr")
 
@@ -158,7 +201,8 @@ def rerun(campaign: Campaign, **changes: Any) -> set[int]:
     """Run again and return the numbers of the parts that were done again; the cube must equal one made afresh."""
     seen: set[int] = set()
     pipeline = campaign.pipeline(**({"output": "straight.zarr", "steps": STEPS} | changes))
-    report = ilrs.run(pipeline, executor="serial", progress=lambda record, n, of: seen.add(record.part))
+    progress = lambda record, n, of: seen.add(record.part)  # noqa: E731
+    report = ilrs.run(pipeline, executor="serial", progress=progress, replace=True)
     assert not report.failed
     fresh = f"fresh-{len(list(campaign.folder.glob('fresh-*')))}.zarr"
     ilrs.run(pipeline | {"output": str(campaign.folder / fresh)}, executor="serial")
@@ -177,6 +221,9 @@ def test_changed_bytes_of_an_input_redo_the_parts_that_read_it_and_no_other(camp
 def test_a_changed_parameter_redoes_every_part_and_its_return_does_so_again(campaign: Campaign, straight: Path) -> None:
     before = shard_files(straight)
     changed = [*STEPS[:-1], {"to_units": {"factor": 5.0}}]
+    with pytest.raises(ReplaceError, match=r"12 parts: steps, their parameters or the product have changed; --replace"):
+        ilrs.run(campaign.pipeline(output="straight.zarr", steps=changed), executor="serial")
+    assert shard_files(straight) == before
     assert rerun(campaign, steps=changed) == set(range(12))
     assert rerun(campaign) == set(range(12))
     assert shard_files(straight) == before
@@ -186,6 +233,8 @@ def test_a_changed_reference_redoes_the_parts_it_is_valid_in(campaign: Campaign,
     campaign.references[1:2] = []
     campaign.refer("gain", 7, 19, 3)
     campaign.refer("gain", 19, 100, 4)
+    with pytest.raises(ReplaceError, match=r"6 parts: references have changed; --replace does them again"):
+        ilrs.run(campaign.pipeline(output="straight.zarr", steps=STEPS), executor="serial")
     again = rerun(campaign)
     # Margins: a clock of 3 s and a sum of 2 s; with parts of 4 s that is from slot 14 on.
     assert again == {3, 4, 5, 9, 10, 11}
@@ -205,23 +254,8 @@ def test_another_cut_of_parts_over_changed_parameters_never_revives_an_old_recor
     before = shard_files(straight)
     wide = {"chunk": 2, "shard": 4, "part": 2}
     changed = [*STEPS[:-1], {"to_units": {"factor": 5.0}}]
-    ilrs.run(campaign.pipeline(output="straight.zarr", steps=changed, layout=wide), executor="serial")
+    ilrs.run(campaign.pipeline(output="straight.zarr", steps=changed, layout=wide), executor="serial", replace=True)
     assert rerun(campaign) == set(range(12))
-    assert shard_files(straight) == before
-
-
-def test_a_run_killed_between_shards_and_record_never_revives_an_old_record(campaign: Campaign, straight: Path) -> None:
-    before = shard_files(straight)
-    changed = campaign.pipeline(output="straight.zarr", steps=[*STEPS[:-1], {"to_units": {"factor": 5.0}}])
-
-    def stop(record: Any, number: int, of: int) -> None:
-        # The shards of a part are there, its record is not: the moment in which kill -9 hurts most.
-        records.discard(str(straight), [record.part])
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        ilrs.run(changed, executor="serial", progress=stop)
-    assert 0 in rerun(campaign)
     assert shard_files(straight) == before
 
 
@@ -233,7 +267,7 @@ from ilrs_toys.raw import read
 {imports}
 
 def double(ds: xr.Dataset) -> xr.Dataset:
-    return ds.assign(v=(ds.signal * {factor}).astype("f4"), v_uncertainty=xr.zeros_like(ds.signal, dtype="f4"))
+    return ds.assign(v=(ds.signal * {factor}).astype("f4"), v_uncertainty=xr.ones_like(ds.signal, dtype="f4"))
 
 PRODUCT = Product(Variable("v", ("time",), "f4", "1"))
 instrument = Instrument("toy-edited", files="*.toy", read=read, steps=(double,), product=PRODUCT)
@@ -255,14 +289,15 @@ def test_a_changed_plugin_source_redoes_every_part(tmp_path: Path, package: str)
     script = tmp_path / "run.py"
     script.write_text(
         "import json, sys\nimport ilrs_science as ilrs\n"
-        "print(ilrs.run(json.loads(sys.argv[1]), executor='serial').skipped)\n"
+        "print(ilrs.run(json.loads(sys.argv[1]), executor='serial', replace=True).skipped)\n"
     )
     pipeline = campaign.pipeline(8, instrument="toy-edited", steps=None)
     skipped = []
     path = os.pathsep.join([str(tmp_path / "site"), os.environ["PYTHONPATH"]])
-    edits = ((2, ""), (2, ""), (3, "") if package == "edited" else (2, f"import {module}.table"))
+    # A comment and what is imported by nobody change nothing.
+    edits = ((2, ""), (2, "# twice"), (3, "") if package == "edited" else (2, f"import {module}.table"))
     for factor, imports in edits:
-        if imports:
+        if imports.startswith("import"):
             (tmp_path / "site" / package / "table.py").write_text("")
         text = PLUGIN.format(factor=factor, imports=imports)
         (tmp_path / "site" / package / "plugin.py").write_text(text)
@@ -292,17 +327,19 @@ def test_counts_name_every_sample_of_a_campaign_with_every_flaw(campaign: Campai
         ({"b2.toy", "b3.toy"} - {Path(plan.duplicates[0].url).name}).pop(): 1,
     }
     by_file: dict[str, Counts] = {}
-    for record in records.load_all(str(campaign.folder / "cube.zarr")).values():
+    for record in records_of(campaign.folder / "cube.zarr"):
         for outcome in record.outcomes:
             name = Path(outcome.url).name
             by_file[name] = by_file.get(name, Counts()) + outcome.counts
     read_once = {Path(plan.duplicates[0].url).name}
+    # What lies outside the axis is in no record: it is what a file holds besides.
+    outside = {"a0.toy": 3, "a1.toy": 6, "b0.toy": 3}
     assert {name: counts.read for name, counts in by_file.items()} == {
-        n: c for n, c in files.items() if n not in read_once
+        name: count - outside.get(name, 0) for name, count in files.items() if name not in read_once
     }
     assert {name: counts.placed for name, counts in by_file.items() if counts.placed} == placed
     assert report.reasons["wrong word"] == 1
-    assert report.reasons["outside the axis"] == 3 + 6 + 3
+    assert report.reasons["outside the axis"] == sum(outside.values())
     assert report.counts.duplicate == 2 + 4 + 2 + 3
     assert report.reasons["another sample is in its slot"] == 85 - 23 - 3
     assert report.counts.add_up
@@ -311,24 +348,37 @@ def test_counts_name_every_sample_of_a_campaign_with_every_flaw(campaign: Campai
 @pytest.mark.parametrize("change", ["read", "placed", "outcome gone", "other file"])
 def test_a_tampered_record_is_found_out(campaign: Campaign, straight: Path, change: str) -> None:
     plan = ilrs.plan(campaign.pipeline(output="straight.zarr", steps=STEPS))
-    found = records.load_all(str(straight))
-    check_counts(plan, found)
-    record = found[1]
-    first, *rest = record.outcomes
+    within, found = (plan.granules, plan.axis, plan.task.margin), records_of(straight)
+    Books(*within).outside(found)
+    # Of a file that lies in the axis with all of its samples nobody may say more or less than it holds.
+    number, first = next(
+        (record.part, one)
+        for record in found
+        for one in record.outcomes
+        if one.url.endswith("b1.toy") and one.counts.read
+    )
+    rest = [one for one in found[number].outcomes if one is not first]
     counts = first.counts
     tampered = {
         "read": [replace(first, counts=replace(counts, read=counts.read + 1, placed=counts.placed + 1)), *rest],
         "placed": [replace(first, counts=replace(counts, placed=counts.placed + 1)), *rest],
-        "outcome gone": [one for one in record.outcomes if one.counts.read == 0],
+        "outcome gone": rest,
         "other file": [replace(first, sha256="0" * 64), *rest],
     }[change]
+    found[number] = replace(found[number], outcomes=tuple(tampered))
     with pytest.raises(CountError, match="please report this"):
-        check_counts(plan, found | {1: replace(record, outcomes=tuple(tampered))})
+        Books(*within).outside(found)
 
 
-def test_a_torn_record_is_no_record(campaign: Campaign, straight: Path) -> None:
-    (straight / "records" / "00000003.json").write_text('{"part": 3, "dig')
-    assert rerun(campaign) == {3}
+@pytest.mark.parametrize("text", ['[{"part": 3, "dig', "[" * 100_000, '[{"part": "3"}]', "\xff"])
+def test_records_that_cannot_be_read_are_named_and_their_parts_are_done_again(
+    campaign: Campaign, straight: Path, text: str
+) -> None:
+    (segment,) = (straight / "records").glob("00*.json")
+    segment.write_text(text, encoding="latin-1")
+    plan = ilrs.plan(campaign.pipeline(output="straight.zarr", steps=STEPS))
+    assert plan.diff.unreadable == (f"records/{segment.name}",)
+    assert rerun(campaign) == set(range(12))
 
 
 def test_memory_urls_work_for_raw_files_and_cube(campaign: Campaign, straight: Path) -> None:
@@ -370,10 +420,10 @@ def test_a_worker_process_that_dies_is_an_error_that_says_what_to_do(campaign: C
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk of 400 kB, or skip loudly."""
+    """Mount a disk of 1 MB, or skip loudly."""
     folder = tmp_path / "small"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
     mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     if mounted.returncode:
         pytest.skip(f"no small disk could be mounted, so a full disk was not tested: {mounted.stderr.strip()}")
@@ -385,7 +435,7 @@ def test_a_full_disk_fails_parts_with_the_reason_and_room_lets_the_run_go_on(
     campaign: Campaign, straight: Path, small_disk: Path
 ) -> None:
     pipeline = campaign.pipeline(output=str(small_disk / "cube.zarr"), steps=STEPS)
-    ilrs.run(ilrs.plan(pipeline | {"layout": {"chunk": 2, "shard": 4}}), executor="serial", workers=1)
+    assert ilrs.run(pipeline, executor="serial").exit_code == 0
     subprocess.run(["rm", "-r", str(small_disk / "cube.zarr")], check=True)
     ballast = small_disk / "ballast"
 
@@ -401,7 +451,9 @@ def test_a_full_disk_fails_parts_with_the_reason_and_room_lets_the_run_go_on(
     assert all("No space left" in record.reason for record in report.failed)
     ballast.unlink()
     again = ilrs.run(pipeline, executor="serial")
-    assert (again.exit_code, again.skipped) == (0, 12 - len(report.failed))
+    assert again.failed == ()
+    # What could not be told of on the full disk is done once more.
+    assert (again.exit_code, again.skipped) == (0, 0)
     assert_same_bytes(straight, small_disk / "cube.zarr")
 
 

@@ -1,0 +1,47 @@
+"""The samples of a granule, read once in a process and held to what its index promised."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from ilrs_science.catalog import rejected_counts, sample_times, with_times
+from ilrs_science.engine.decoded import Decoded
+from ilrs_science.errors import FormatError
+from ilrs_science.model.granule import Granule
+from ilrs_science.model.instrument import Instrument
+from ilrs_science.model.part import Task
+
+decoded = Decoded()
+"""What this process has read."""
+
+
+def samples_of(granule: Granule, instrument: Instrument, task: Task) -> xr.Dataset:
+    """Return the samples of a granule with both times.
+
+    Raises
+    ------
+    FormatError
+        They are not what the index of the granule promised.
+    OutageError
+        The file cannot be read, or is another than the indexed one.
+    """
+    key = (instrument.name, task.plugin, task.code[granule.format], granule.url, str(granule.identity))
+    return decoded.get(key, lambda: _read(instrument, granule))
+
+
+def _read(instrument: Instrument, granule: Granule) -> xr.Dataset:
+    """Read a granule and hold it to what its index promised."""
+    ds = with_times(instrument.read(granule))
+    times = sample_times(ds)
+    yielded = times.size + sum(rejected_counts(ds).values())
+    if yielded != granule.count:
+        raise FormatError(f"declared {granule.count} samples, read {yielded}")
+    if times.size and (times.min() < granule.start or times.max() >= granule.stop):
+        raise FormatError("has samples outside its declared span")
+    if granule.times and not np.isin(times, granule.times).all():
+        raise FormatError("has exposures at undeclared times")
+    loose = [str(name) for name, one in ds.data_vars.items() if "time" not in one.dims]
+    if loose:
+        raise FormatError(f"read gave variables without time: {', '.join(loose)}; repeat them along time")
+    return ds

@@ -14,7 +14,7 @@ import fsspec
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator
 
 from ilrs_science.catalog import SiteEntry
-from ilrs_science.errors import Fault, IlrsError, PlanError
+from ilrs_science.errors import Fault, PlanError
 from ilrs_science.model.duration import Duration
 from ilrs_science.yaml_text import UtcTime, checked, key_of, load_yaml, shown, validated, within
 
@@ -211,7 +211,7 @@ def _content(source: object) -> tuple[dict[str, Any], str, Path]:
     if isinstance(source, str | Path):
         path = Path(source)
         if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a name is too long
-            raise IlrsError(f"no pipeline {str(path)[:200]!r}; give the path of a YAML file")
+            raise PlanError([Fault("pipeline", f"no pipeline {str(path)[:200]!r}", "give the path of a YAML file")])
         where, content, folder = str(path), load_yaml(path), path.resolve().parent
     if not isinstance(content, dict):
         raise PlanError([Fault(where or "the document", shown(content), "a pipeline is a mapping of keys to values")])

@@ -58,7 +58,7 @@ def spans(kind: str, time: TimeSpan) -> list[Span]:
         return [Span("", time.start, time.stop)]
     edges = list(_edges(kind, time.start, time.stop))
     starts = [time.start, *(_slot_from(edge, time) for _, edge in edges[1:])]
-    stops = [*starts[1:], time.stop]
+    stops = [min(one, time.stop) for one in (*starts[1:], time.stop)]
     found = zip((label for label, _ in edges), starts, stops, strict=True)
     return [Span(label, start, stop) for label, start, stop in found if start < stop]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -105,6 +106,33 @@ def stored_pipeline(url: str) -> dict[str, Any]:
     if plan is None:
         raise CubeError(f"{place.url}: its plan cannot be read; run its pipeline again")
     return plan.pipeline
+
+
+def refuse_lost(found: Verification, gone: Collection[str]) -> None:
+    """Raise where a damaged part holds samples of raw files that have gone: nothing could make those anew.
+
+    Parameters
+    ----------
+    gone
+        URLs of the files.
+
+    Raises
+    ------
+    CubeError
+        Names the parts and the files.
+    """
+    held = {
+        one.part: {outcome.url for outcome in one.outcomes if outcome.counts.placed} & set(gone)
+        for one in records.load(target(found.output)).records.values()
+        if one.part in found.damaged
+    }
+    lost = sorted(part for part, urls in held.items() if urls)
+    if lost:
+        parts, files = ", ".join(map(str, lost)), ", ".join(sorted(set().union(*held.values())))
+        raise CubeError(
+            f"{found.output}: damaged parts ({parts}) hold samples of raw files that are not there any more ({files}); "
+            "put them back, or run the pipeline with --forget-missing"
+        )
 
 
 def discard(found: Verification) -> dict[str, Any]:

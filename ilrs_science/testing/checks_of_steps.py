@@ -194,7 +194,7 @@ def _cuts(count: int) -> list[tuple[int, int]]:
 
 
 def _check_outcome(case: Case, reading: Reading, block: xr.Dataset, out: xr.Dataset) -> None:
-    """Raise unless calibrated samples fit the product in form and value, are as many as before, and still have times."""
+    """Raise unless calibrated samples fit the product in form and value, are as many as before, and have times."""
     check_samples(case.instrument, out, _carried(reading))
     _check_shape(case, reading, block, out)
 

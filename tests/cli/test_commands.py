@@ -119,7 +119,7 @@ def test_no_cube_is_a_sentence_and_exit_code_1(tmp_path):
 
 def test_a_missing_pipeline_is_a_sentence(tmp_path):
     result = ilrs("plan", tmp_path / "none.yaml")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "give the path of a YAML file" in result.stderr
 
 

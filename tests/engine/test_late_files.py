@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
-from ilrs_toys.campaign import Campaign, assert_same_bytes
+from ilrs_toys.campaign import Campaign, assert_same_bytes, shard_files
+from typer.testing import CliRunner
 
 import ilrs_science as ilrs
+from ilrs_science.cli.app import app
 
 pytestmark = pytest.mark.usefixtures("toys")
 
@@ -55,3 +57,17 @@ def test_the_only_file_of_a_part_may_be_forgotten_and_that_is_no_change_of_code(
     assert ilrs.run(pipeline, executor="serial", forget_missing=True).gone == ()
     ilrs.run(campaign.pipeline(steps=STEPS, output="fresh.zarr"), executor="serial")
     assert_same_bytes(campaign.folder / "cube.zarr", campaign.folder / "fresh.zarr")
+
+
+def test_a_damaged_part_whose_file_has_gone_is_not_repaired_into_nothing(campaign: Campaign) -> None:
+    ilrs.run(campaign.pipeline(steps=STEPS), executor="serial")
+    cube = campaign.folder / "cube.zarr"
+    shard = cube / "quality" / "c" / "0" / "0"
+    shard.write_bytes(shard.read_bytes() + b"x")
+    (campaign.folder / "raw" / "a-late.toy").unlink()
+    before = shard_files(cube)
+
+    done = CliRunner().invoke(app, ["verify", str(cube), "--repair"])
+    assert done.exit_code == 1
+    assert "damaged parts (0) hold samples of raw files that are not there any more" in done.stderr
+    assert shard_files(cube) == before

@@ -199,7 +199,7 @@ def test_a_cube_store_that_fails_is_said_and_the_same_command_ends_as_undisturbe
     try:
         assert ilrs.run(plan, executor="serial").exit_code == 1
     except OSError as error:
-        assert str(error)
+        assert str(error)  # noqa: PT017 - a run may end either way
     bucket.mend()
     root = target(pipeline["output"]).read("zarr.json")
     assert root is None or b'"status": "complete"' not in root

@@ -94,7 +94,7 @@ def ended(process: int) -> int:
 def operations(pipeline: dict[str, Any]) -> list[str]:
     """Run a pipeline and return what it did to its cube, in order."""
     seen: list[str] = []
-    with _watched(lambda text: seen.append(text)):
+    with _watched(seen.append):
         ilrs.run(pipeline, executor="serial")
     return seen
 

@@ -70,7 +70,7 @@ def proxied(source: Path | str) -> Iterator[Proxy]:
                 self.wfile.write(data[: len(data) // 2] if fault == "cut" else data)
             self.close_connection = fault == "cut"
 
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - their names are given
 
         def log_message(self, *_: object) -> None:
             pass

@@ -218,11 +218,11 @@ def test_a_plan_that_is_none_hinders_no_run_and_repair_says_what_to_do(finished:
 @pytest.mark.parametrize("content", [b"", b"PAR1", None], ids=["empty", "torn", "deleted"])
 def test_damaged_tables_are_written_anew(finished: Small, straight: Path, content: bytes | None) -> None:
     cube = finished.folder / "cube.zarr"
+    flip(cube)
     plan = ilrs.plan(finished.pipeline())
     digest = plan.tables().save(Folder(cube))
     for path in cube.glob(f"records/tables-{digest}.*"):
         path.unlink() if content is None else path.write_bytes(content)
-    flip(cube)
     with doomed.by_tickets():
         assert ilrs.run(plan, executor="serial").exit_code == 0
     assert_same_bytes(straight, cube)

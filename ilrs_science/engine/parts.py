@@ -76,12 +76,20 @@ def make_parts(task: Task, declared: Declaration, shards: int, granules: Sequenc
         low, high = region.start - task.margin, region.stop + task.margin
         here = [granule for site in members for granule in by_site[site.name].overlapping(low, high)]
         if row < 0:
+            here = [granule for granule in here if _has_exposure(granule, region, task.margin)]
             here.sort(key=lambda g: (g.start, g.sha256, g.site))
         # An exposure cube has parts of several sites; each names only those that it has granules of.
         names = {granule.site for granule in here}
         sites = tuple(site for site in members if row >= 0 or site.name in names)
         parts.append(Part(task, len(parts), row, first, region, sites, tuple(here)))
     return parts
+
+
+def _has_exposure(granule: Granule, region: Axis, margin: int) -> bool:
+    """Tell whether a granule has an exposure in a region, or within the margin around it; its span does not say so."""
+    if not margin:
+        return bool((region.slots(np.array(granule.times, np.int64), granule.site) >= 0).any())
+    return any(region.start - margin <= time < region.stop + margin for time in granule.times)
 
 
 def _regions(declared: Declaration, length: int) -> Iterator[tuple[int, int, Axis, tuple[Site, ...]]]:

@@ -103,20 +103,22 @@ def test_the_new_package_passes_its_own_tests_at_once_one_named_test_a_check(par
 def test_it_runs_on_a_cluster_of_two_processes_and_is_missed_where_it_is_not(partner, tmp_path):
     folder, environment = partner
     without = {key: value for key, value in environment.items() if key != "PYTHONPATH"}
-    shutil.copytree(folder / "site", tmp_path / "other")
-    with (tmp_path / "other" / "acme_mag" / "__init__.py").open("a") as module:
-        module.write("# a newer version\n")
-    other = {**environment, "PYTHONPATH": str(tmp_path / "other")}
+    other = {}
+    for name, line in (("same", "# a comment makes no other code"), ("newer", "NEWER = True")):
+        shutil.copytree(folder / "site", tmp_path / name)
+        with (tmp_path / name / "acme_mag" / "__init__.py").open("a") as module:
+            module.write(f"{line}\n")
+        other[name] = {**environment, "PYTHONPATH": str(tmp_path / name)}
     with scheduler(folder) as (address, add_worker):
         add_worker(environment)
-        add_worker(environment)
+        add_worker(other["same"])
         two = ilrs(environment, folder, "run", "campaign.yaml", "--cluster", address(2), "--output", "two.zarr")
         assert two.returncode == 0, two.stdout + two.stderr
         assert "20 parts done" in two.stdout
         assert "read 1,200 = placed 1,200" in two.stdout
 
         add_worker(without)
-        add_worker(other)
+        add_worker(other["newer"])
         four = ilrs(environment, folder, "run", "campaign.yaml", "--cluster", address(4), "--output", "four.zarr")
     assert four.returncode == 2
     assert re.search(r"worker tcp://127\.0\.0\.1:\d+: no instrument 'acme-mag' is installed", four.stderr)

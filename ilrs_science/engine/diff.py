@@ -133,16 +133,20 @@ class _Judge:
                 # It holds no sample, so that nobody has to agree; often the first file for it has come, and with the
                 # file the format that reads it.
                 return _Ruling(changed[0] if changed else "inputs", record)
+            if self.gone(record, part.margin):
+                # Nothing can make it anew; where its stored data are damaged, too, the run says so at its end.
+                return _Ruling("missing", self._stored(record).record, changed)
             asked = [cause for cause in changed if cause in ASKED]
-            verdict: Verdict = asked[0] if asked else "inputs"
-            return _Ruling("missing" if self.gone(record, part.margin) else verdict, record, changed)
+            return _Ruling(asked[0] if asked else "inputs", record, changed)
         return self._stored(record)
 
     @staticmethod
     def _changed(part: Part, record: Record) -> tuple[Cause, ...]:
-        changed = tuple(cause for cause in CAUSES if record.causes.get(cause) != part.causes[cause])
-        # The last file of a part has gone, and with it the format that read it: that is no change of code.
-        return changed if part.granules else tuple(cause for cause in changed if cause != "code")
+        changed = [cause for cause in CAUSES if record.causes.get(cause) != part.causes[cause]]
+        if "code" in changed and not _differ(record.causes.get("code", ""), part.causes["code"]):
+            # Only the raw formats of its files are others: that is a change of inputs, and no file is read otherwise.
+            changed.remove("code")
+        return tuple(changed)
 
     def gone(self, record: Record, margin: int) -> list[str]:
         """Return the raw files of a record that are neither there nor have another content now.
@@ -165,3 +169,9 @@ class _Judge:
         if state == "moved":
             record = replace(record, shards=shards.remarked(record, self.listing))
         return _Ruling("done" if record.environment == self.environment else "older", record)
+
+
+def _differ(one: str, other: str) -> bool:
+    """Tell whether the code of any raw format that both name is another."""
+    codes = [dict(item.rsplit(" ", 1) for item in text.split(", ") if " " in item) for text in (one, other)]
+    return any(codes[0][name] != codes[1][name] for name in codes[0].keys() & codes[1].keys())

@@ -144,7 +144,8 @@ def _stands(made: Plan, there: Existing, consent: Consent) -> bool:
     again = made.diff.pending(redo_environment=consent.redo_environment, forget_missing=consent.forget_missing)
     grown = (there.count, len(there.sites)) != (made.axis.count, len(made.sites))
     complete = there.attributes.get("status") == cube.COMPLETE and not made.diff.unreadable
-    return complete and not again and not grown
+    # Parts that hold what no raw file has any more are looked at each time: nothing could make them anew.
+    return complete and not again and not grown and "missing" not in made.diff.verdicts
 
 
 def _collection_attributes(made: CollectionPlan) -> dict[str, Any]:
@@ -235,8 +236,8 @@ class _Run:
         if other:
             numbers = ", ".join(map(str, other[:10]))
             raise CubeError(
-                f"{self.place.url}: the shards of {len(other)} parts ({numbers}) were changed by somebody else "
-                "while the run was going on; run again to do them anew"
+                f"{self.place.url}: the stored data of {len(other)} parts ({numbers}) are not what their records say: "
+                "somebody else changed them, or they are damaged; run again, and see `ilrs verify`"
             )
 
     def _unfinished(self, count: int) -> dict[str, Any]:

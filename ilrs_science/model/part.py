@@ -140,7 +140,7 @@ class Part:
             "inputs": self._inputs(),
             "parameters": self.task.parameters,
             "references": self._references(),
-            "code": brief([self.task.code[name] for name in self.formats]),
+            "code": ", ".join(f"{name} {self.task.code[name][:32]}" for name in self.formats),
             "plugin": self.task.plugin[:32],
         }
 

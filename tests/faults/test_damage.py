@@ -235,7 +235,7 @@ def test_a_shard_exchanged_behind_the_back_of_a_run_is_noticed_before_complete(s
         if done == of:
             exchange(cube)
 
-    with pytest.raises(CubeError, match=r"the shards of 2 parts \(0, 1\) were changed by somebody else"):
+    with pytest.raises(CubeError, match=r"the stored data of 2 parts \(0, 1\) are not what their records say"):
         ilrs.run(small.pipeline(), executor="serial", progress=exchange_late)
     assert json.loads((cube / "zarr.json").read_text())["attributes"]["status"].startswith("unfinished")
     assert ilrs.run(small.pipeline(), executor="serial").skipped == 1

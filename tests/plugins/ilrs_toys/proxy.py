@@ -44,6 +44,12 @@ def proxied(source: Path | str) -> Iterator[Proxy]:
         disable_nagle_algorithm = True
         wbufsize = -1
 
+        def handle_expect_100(self) -> bool:
+            # A client that asks first sends its body only when it has the answer.
+            wanted = super().handle_expect_100()
+            self.wfile.flush()
+            return wanted
+
         def answer(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length) if length else None

@@ -42,7 +42,6 @@ def proxied(source: Path | str) -> Iterator[Proxy]:
         protocol_version = "HTTP/1.1"
         # Small answers would wait 40 ms for each other.
         disable_nagle_algorithm = True
-        wbufsize = -1
 
         def answer(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)

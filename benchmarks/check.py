@@ -25,7 +25,7 @@ def peak() -> int:
 
 def empty_cube(folder: Path, slots: int) -> Path:
     from ilrs_science import Product, RegularAxis, Site, Variable
-    from ilrs_science.store import cube
+    from ilrs_science.store import creating
     from ilrs_science.store.cube import Declaration
     from ilrs_science.store.encoding import cut
     from ilrs_science.store.target import target
@@ -34,7 +34,7 @@ def empty_cube(folder: Path, slots: int) -> Path:
     axis = RegularAxis(START, SECOND, slots)
     path = folder / "cube.zarr"
     declared = Declaration(product, "slot", axis, (Site("a"),), cut(product, "slot"))
-    cube.create(target(path), declared, {"status": "complete"})
+    creating.create(target(path), declared, {"status": "complete"})
     return path
 
 

@@ -17,9 +17,11 @@ import numpy as np
 import xarray as xr
 
 import ilrs_science as ilrs
-from ilrs_science.engine.plan import Plan
+from ilrs_science.engine.planned import Plan
 from ilrs_science.simulate import frame_transfer, magnetometer
-from ilrs_science.store import cube
+from ilrs_science.store import creating
+from ilrs_science.store.shards import write_region
+from ilrs_science.store.target import target
 
 ROUNDS = 5
 
@@ -39,10 +41,11 @@ def frames(folder: Path) -> dict[str, Any]:
 
 
 def floor(made: Plan, arrays: list[dict[str, np.ndarray]], url: str) -> float:
-    cube.create(url, made.instrument.product, made.place, made.axis, made.sites, made.cut, {})
+    place = target(url)
+    creating.create(place, made.declared, {})
     began = time.process_time()
     for part, block in zip(made.parts, arrays, strict=True):
-        cube.write_region(url, part.row, part.first, block)
+        write_region(place, part.row, part.first, block, "000001")
     return time.process_time() - began
 
 

@@ -10,22 +10,19 @@ from typing import Annotated, Any
 import typer
 
 from ilrs_science import __version__, catalog, registry
-from ilrs_science.cli import show, show_cubes
+from ilrs_science.cli import cubes, show
+from ilrs_science.cli.options import AsJson, CubeUrl, Output, PipelineFile, Raw, References, Strict
 from ilrs_science.cli.terminal import CONSOLE, CONSOLE_ERRORS, Progress, UsageError, guarded, print_json
 from ilrs_science.engine.executing import ExecutorName
 from ilrs_science.engine.plan import plan as make_plan
 from ilrs_science.engine.planned import CollectionPlan, Plan
 from ilrs_science.engine.run import Consent, cubes_of, refuse_unasked
 from ilrs_science.engine.run import run as run_plan
-from ilrs_science.engine.status import status as cube_status
-from ilrs_science.engine.verify import adopt as adopt_cube
-from ilrs_science.engine.verify import discard, refuse_lost, stored_pipeline
-from ilrs_science.engine.verify import verify as verify_cube
 from ilrs_science.errors import IlrsError, ReplaceError
 from ilrs_science.geometry.time import parse_utc
 from ilrs_science.pipeline import Pipeline, json_schema, load_pipeline
 from ilrs_science.store.collection import cubes_at
-from ilrs_science.store.cube import open_attributes, open_cube
+from ilrs_science.store.cube import open_cube
 from ilrs_science.store.lease import Waiting
 
 app = typer.Typer(
@@ -35,16 +32,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-PipelineFile = Annotated[Path, typer.Argument(help="A pipeline, YAML.")]
-CubeUrl = Annotated[str, typer.Argument(help="Path or URL of a cube.")]
-Raw = Annotated[list[str] | None, typer.Option("--raw", help="Raw files instead of the pipeline's; may be repeated.")]
-Output = Annotated[str | None, typer.Option("--output", "-o", help="Cube to write instead of the pipeline's.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Take warnings for faults.")]
-References = Annotated[
-    list[str] | None, typer.Option("--references", help="Further folder of references; may be repeated.")
-]
 
 
 def main() -> None:
@@ -196,68 +183,8 @@ def run(  # noqa: PLR0913 - options of a command
     raise typer.Exit(report.exit_code)
 
 
-@app.command()
-@guarded
-def verify(
-    cube: CubeUrl,
-    *,
-    repair: Annotated[bool, typer.Option("--repair", help="Make anew what is damaged.")] = False,
-    adopt: Annotated[
-        bool, typer.Option("--adopt", help="Accept shards that were copied or restored, where their bytes are right.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Read every shard and hold it against its record. Exit 0 all right, 1 damaged."""
-    cubes = cubes_at(cube)
-    if adopt:
-        count = sum(map(adopt_cube, cubes))
-        print_json({"adopted": count}) if as_json else CONSOLE.print(
-            f"the stored data of {count} parts were moved or restored, and their bytes are right: accepted"
-        )
-        return
-    every = [verify_cube(one) for one in cubes]
-    damaged = [one for one in every if not one.ok]
-    if not as_json:
-        for one in every:
-            show_cubes.verification(one, hint=not repair)
-    if not damaged or not repair:
-        if as_json:
-            print_json([one.as_json() for one in every])
-        raise typer.Exit(1 if damaged else 0)
-    # Before anything is dropped: whether it could be made anew.
-    made = make_plan(stored_pipeline(damaged[0].output))
-    refuse_unasked(cubes_of(made), Consent())
-    for one in damaged:
-        refuse_lost(one, {url for planned in cubes_of(made) for url in planned.diff.gone})
-    for one in damaged:
-        discard(one)
-    report = run_plan(made)
-    found = [one.as_json() for one in every]
-    print_json({"found": found, "repaired": report.as_json()}) if as_json else show.report(report)
-    raise typer.Exit(report.exit_code)
-
-
-@app.command()
-@guarded
-def status(cube: CubeUrl, *, as_json: AsJson = False) -> None:
-    """Show parts done, waiting, stale and failed."""
-    found = cube_status(cube)
-    print_json(found.as_json()) if as_json else show_cubes.status(found)
-    raise typer.Exit(1 if found.failed else 3 if found.rejected else 0)
-
-
-@app.command()
-@guarded
-def info(cube: CubeUrl, *, as_json: AsJson = False) -> None:
-    """Show what a cube is and how it was made; of a collection, what each of its cubes covers."""
-    cubes = cubes_at(cube)
-    if cubes != [cube]:
-        listed = [show_cubes.member_as_json(one, open_attributes(one), open_cube(one)) for one in cubes]
-        print_json({"collection": cube, "cubes": listed}) if as_json else show_cubes.collection(cube, listed)
-        return
-    attributes = open_attributes(cube)
-    described = show_cubes.cube_as_json(open_cube(cube), attributes)
-    print_json(described) if as_json else show_cubes.cube(described)
+for _command in (cubes.verify, cubes.status, cubes.info):
+    app.command()(_command)
 
 
 @app.command()

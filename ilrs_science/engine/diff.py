@@ -90,17 +90,16 @@ def compare(parts: Sequence[Part], granules: Sequence[Granule], place: Target) -
     listing = place.listing() if loaded.records else {}
     judge = _Judge(place, listing, {one.sha256 for one in granules}, {one.url for one in granules}, environment())
     rulings = [judge.ruling(part, loaded.records.get((part.row, part.first))) for part in parts]
-    kept = {one.record.region: one.record for one in rulings if one.record is not None and one.verdict in _STANDS}
-    lost = (
-        judge.gone(one.record, part.margin) for part, one in zip(parts, rulings, strict=True) if one.record is not None
-    )
+    pairs = zip(parts, rulings, strict=True)
+    known = [(part, one.record, one.verdict) for part, one in pairs if one.record is not None]
+    gone = dict.fromkeys(url for part, record, _ in known for url in judge.gone(record, part.margin))
     return Diff(
-        tuple(one.verdict for one in rulings),
-        tuple(one.changed for one in rulings),
-        kept,
-        tuple(dict.fromkeys(url for urls in lost for url in urls)),
-        loaded.unreadable,
-        loaded.segments,
+        verdicts=tuple(one.verdict for one in rulings),
+        changed=tuple(one.changed for one in rulings),
+        kept={record.region: record for _, record, verdict in known if verdict in _STANDS},
+        gone=tuple(gone),
+        unreadable=loaded.unreadable,
+        segments=loaded.segments,
     )
 
 

@@ -193,40 +193,48 @@ def _memory_faults(made: Plan) -> list[Fault]:
 
 def _cut(checked: Checked, whole: _Whole, pipeline: Pipeline, found: Existing | None) -> tuple[Plan, list[Fault]]:
     """Lay granules on an axis and cut it into parts; references are still to be found."""
-    instrument, place = checked.instrument, checked.place
-    axis = make_axis(pipeline, instrument, [site.name for site in whole.sites], whole.granules)
-    layout = cut(instrument.product, place, pipeline.layout.chunk, pipeline.layout.shard)
-    declared = Declaration(instrument.product, place, axis, whole.sites, layout)
-    if found is not None:
-        wider = cube.widened(declared, found)
-        # A cut that the pipeline does not ask for is the cube's own.
-        asks = pipeline.layout.chunk is not None or pipeline.layout.shard is not None
-        declared = replace(wider, cut=layout) if asks else wider
+    declared = _declared(checked, whole, pipeline, found)
+    axis = declared.axis
     rows = len(declared.sites) if isinstance(axis, RegularAxis) else 1
     if faults := size_faults(pipeline, axis.count, rows, declared.cut):
         raise PlanError(faults)
     margin = sum(step.margin for step in checked.steps)
     names = {site.name for site in declared.sites}
-    inside = [g.site in names and overlaps(g, axis, margin) for g in whole.granules]
-    granules = [g for g, here in zip(whole.granules, inside, strict=True) if here]
+
+    def is_inside(granule: Granule) -> bool:
+        return granule.site in names and overlaps(granule, axis, margin)
+
+    granules = tuple(filter(is_inside, whole.granules))
     task = _task(checked, pipeline, {g.format for g in granules})
     made = Plan(
-        pipeline,
-        checked.pipeline,
-        instrument,
-        declared,
-        task,
-        tuple(make_parts(task, declared, pipeline.layout.part, granules)),
-        tuple(granules),
-        tuple(g for g in whole.duplicates if g.site in names and overlaps(g, axis, margin)),
-        tuple(g for g, here in zip(whole.granules, inside, strict=True) if not here),
-        whole.rejected,
-        Diff((), (), {}, (), (), ()),
+        pipeline=pipeline,
+        source=checked.pipeline,
+        instrument=checked.instrument,
+        declared=declared,
+        task=task,
+        parts=tuple(make_parts(task, declared, pipeline.layout.part, granules)),
+        granules=granules,
+        duplicates=tuple(filter(is_inside, whole.duplicates)),
+        outside=tuple(granule for granule in whole.granules if not is_inside(granule)),
+        rejected=whole.rejected,
+        diff=Diff((), (), {}, (), (), ()),
     )
     faults = [] if granules else [nothing_to_read(pipeline, catalog.Inventory((), whole.rejected), whole.granules)]
     if problem := cube.conflict(found, declared) if axis.count else "":
         faults.append(Fault("output", f"found {pipeline.output!r}", problem))
     return made, faults
+
+
+def _declared(checked: Checked, whole: _Whole, pipeline: Pipeline, found: Existing | None) -> Declaration:
+    """Return the cube that is asked for, in what the pipeline leaves open like the one that is there."""
+    product, layout = checked.instrument.product, pipeline.layout
+    axis = make_axis(pipeline, checked.instrument, [site.name for site in whole.sites], whole.granules)
+    default = cut(product, checked.place, layout.chunk, layout.shard)
+    asked = Declaration(product, checked.place, axis, whole.sites, default)
+    if found is None:
+        return asked
+    wider = cube.widened(asked, found)
+    return wider if layout.chunk is None and layout.shard is None else replace(wider, cut=asked.cut)
 
 
 def _task(checked: Checked, pipeline: Pipeline, formats: set[str]) -> Task:

@@ -79,31 +79,39 @@ def make_report(output: str, several: Sequence[Done], seconds: float) -> Report:
         All parts of a cube are done, and samples are not accounted for: a fault of this package.
     """
     for one in several:
-        if not one.failed:
-            plan, done = one.plan, one.records.values()
-            unread = unread_granules(plan.parts, one.records)
-            Books(plan.granules, plan.axis, plan.task.margin, plan.diff.gone, unread).outside(done)
+        _check_books(one)
     every = [record for one in several for record in one.records.values()]
     finished = [record for record in every if record.status == "done"]
     failed = tuple(record for one in several for record in one.failed)
     outside = 0 if failed else _outside(several, every)
-    counts = sum((record.counts for record in every), Counts(read=outside, rejected=outside))
-    for granule in {g.url + g.site: g for one in several for g in one.plan.duplicates}.values():
-        counts += Counts(read=granule.count, duplicate=granule.count)
     return Report(
-        output,
-        len([part for one in several for part in one.plan.parts]),
-        sum(one.skipped for one in several),
-        failed,
-        counts,
-        sum(record.flagged for record in finished),
-        sum(record.missing for record in finished),
-        _rejected(several, every),
-        _reasons(every, outside),
-        _gone(several, finished),
-        len({tuple(sorted(record.environment.items())) for record in finished}),
-        seconds,
+        output=output,
+        parts=sum(len(one.plan.parts) for one in several),
+        skipped=sum(one.skipped for one in several),
+        failed=failed,
+        counts=_counts(several, every, outside),
+        flagged=sum(record.flagged for record in finished),
+        missing=sum(record.missing for record in finished),
+        rejected=_rejected(several, every),
+        reasons=_reasons(every, outside),
+        gone=_gone(several, finished),
+        environments=len({tuple(sorted(record.environment.items())) for record in finished}),
+        seconds=seconds,
     )
+
+
+def _check_books(done: Done) -> None:
+    if not done.failed:
+        plan, records = done.plan, done.records
+        unread = unread_granules(plan.parts, records)
+        Books(plan.granules, plan.axis, plan.task.margin, plan.diff.gone, unread).outside(records.values())
+
+
+def _counts(several: Sequence[Done], records: Sequence[Record], outside: int) -> Counts:
+    """Return the samples of all raw files; those outside of all cubes, and those of copies, were in no part."""
+    copies = {granule.url + granule.site: granule.count for one in several for granule in one.plan.duplicates}
+    apart = Counts(outside + sum(copies.values()), rejected=outside, duplicate=sum(copies.values()))
+    return sum((record.counts for record in records), apart)
 
 
 def _gone(several: Sequence[Done], finished: Sequence[Record]) -> tuple[str, ...]:

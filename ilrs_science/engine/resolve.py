@@ -133,30 +133,45 @@ class _Timeline:
 
 def with_references(parts: Sequence[Part], known: Known, axis: Axis) -> tuple[list[Part], list[Fault], list[Want]]:
     """Return parts with their references, what is wrong with those, and which optional ones do not exist; each once."""
-    wants = {
-        site.name: [known.wants(step, site.name) for step in parts[0].task.steps]
-        for site in {site.name: site for part in parts for site in part.sites}.values()
-    }
+    sites = dict.fromkeys(site.name for part in parts for site in part.sites)
+    wants = {name: [known.wants(step, name) for step in parts[0].task.steps] for name in sites}
     if not any(any(by_step) for by_step in wants.values()):
         return list(parts), [], []
-    faults: dict[str, Fault] = {}
-    absent: dict[str, Want] = {}
-    filled = []
-    for part in parts:
-        chosen: list[dict[str, dict[str, tuple[Reference, ...]]]] = [{} for _ in part.task.steps]
-        for site in part.sites:
-            for number, by_step in enumerate(wants[site.name]):
-                for want in by_step:
-                    near = _near(part, want)
-                    needed = (max(near[0], axis.start), min(near[1], axis.stop))
-                    several, fault = known.choose(want, near, needed)
-                    chosen[number].setdefault(want.kind, {})[site.name] = several
-                    if fault is not None:
-                        faults.setdefault(want.path, fault)
-                    elif not several:
-                        absent.setdefault(want.path, want)
-        filled.append(replace(part, references=tuple(chosen)))
-    return filled, list(faults.values()), list(absent.values())
+    search = _Search(known, axis, wants)
+    filled = [replace(part, references=search.of_part(part)) for part in parts]
+    return filled, list(search.faults.values()), list(search.absent.values())
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The search for the references of many parts, with what it meets on the way, each once."""
+
+    known: Known
+    axis: Axis
+    wants: Mapping[str, Sequence[Sequence[Want]]]
+    """By site, for each step."""
+    faults: dict[str, Fault] = field(default_factory=dict)
+    absent: dict[str, Want] = field(default_factory=dict)
+
+    def of_part(self, part: Part) -> tuple[Mapping[str, Mapping[str, tuple[Reference, ...]]], ...]:
+        """Return the references of a part, for each step by parameter and site."""
+        return tuple(self._of_step(part, number) for number in range(len(part.task.steps)))
+
+    def _of_step(self, part: Part, number: int) -> Mapping[str, Mapping[str, tuple[Reference, ...]]]:
+        chosen: dict[str, dict[str, tuple[Reference, ...]]] = {}
+        for want in (one for site in part.sites for one in self.wants[site.name][number]):
+            chosen.setdefault(want.kind, {})[want.site] = self._one(part, want)
+        return chosen
+
+    def _one(self, part: Part, want: Want) -> tuple[Reference, ...]:
+        near = _near(part, want)
+        needed = (max(near[0], self.axis.start), min(near[1], self.axis.stop))
+        several, fault = self.known.choose(want, near, needed)
+        if fault is not None:
+            self.faults.setdefault(want.path, fault)
+        elif not several:
+            self.absent.setdefault(want.path, want)
+        return several
 
 
 def early_reference_faults(pipeline: Pipeline, known: Known, steps: Sequence[StepCall]) -> list[Fault]:

@@ -20,7 +20,7 @@ from ilrs_science.engine.report import Done, Report, make_report, summary
 from ilrs_science.errors import CubeError, IlrsError, LeaseLostError, ReplaceError
 from ilrs_science.model.record import Record
 from ilrs_science.pipeline import Pipeline
-from ilrs_science.store import cube, records, shards, tables
+from ilrs_science.store import creating, cube, records, shards, tables
 from ilrs_science.store.collection import refresh
 from ilrs_science.store.cube import Existing
 from ilrs_science.store.lease import Lease, Waiting, check_held, leased
@@ -184,8 +184,8 @@ class _Run:
             # Before anything else: from now on the cube is not what its last run said. What it was made of stays
             # written until all of it has been made anew.
             cube.update_attributes(self.place, attributes)
-        cube.create(self.place, wanted, attributes)
-        cube.remove_beyond(self.place, wanted)
+        creating.create(self.place, wanted, attributes)
+        creating.remove_beyond(self.place, wanted)
         stored = self.made.tables()
         work = Work(pending, stored, stored.save(self.place), self.lease.token)
         records.save_plan(self.place, self._stored_plan())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ilrs_science.model.record import Counts
+from ilrs_science.model.record import Counts, Record
 from ilrs_science.store import cube, lease, records
 from ilrs_science.store.collection import cubes_at
 from ilrs_science.store.target import target
@@ -71,51 +71,48 @@ def status(url: str) -> Status:
 
 
 def _summed(url: str, several: Sequence[Status]) -> Status:
-    holders = dict.fromkeys(one.holder for one in several if one.holder)
+    failed = {f"{one.output} {part}": reason for one in several for part, reason in one.failed.items()}
     return Status(
-        url,
-        sum(one.parts for one in several),
-        sum(one.done for one in several),
-        sum(one.stale for one in several),
-        {f"{one.output} {part}": reason for one in several for part, reason in one.failed.items()},
-        sum((one.counts for one in several), Counts()),
-        {file: reason for one in several for file, reason in one.rejected.items()},
-        ", ".join(holders),
-        tuple(f"{one.output} {name}" for one in several for name in one.unreadable),
-        sum(one.seconds for one in several),
-        max((one.peak_memory for one in several), default=0),
+        output=url,
+        parts=sum(one.parts for one in several),
+        done=sum(one.done for one in several),
+        stale=sum(one.stale for one in several),
+        failed=failed,
+        counts=sum((one.counts for one in several), Counts()),
+        rejected={file: reason for one in several for file, reason in one.rejected.items()},
+        holder=", ".join(dict.fromkeys(one.holder for one in several if one.holder)),
+        unreadable=tuple(f"{one.output} {name}" for one in several for name in one.unreadable),
+        seconds=sum(one.seconds for one in several),
+        peak_memory=max((one.peak_memory for one in several), default=0),
     )
 
 
 def _of_cube(url: str, *, alone: bool = True) -> Status:
     cube.open_attributes(url)
     place = target(url)
-    plan = records.load_plan(place)
-    loaded = records.load(place)
-    wanted = (
-        {}
-        if plan is None
-        else {(row, first): one for (row, first, _), one in zip(plan.regions, plan.digests, strict=False)}
-    )
+    plan, loaded, held = records.load_plan(place), records.load(place), lease.holder(place)
+    wanted = {} if plan is None else plan.wanted
     found = [record for region, record in loaded.records.items() if region in wanted]
     done = [record for record in found if record.status == "done"]
     current = [record for record in done if record.digest == wanted[record.region]]
-    counts = sum((record.counts for record in done), Counts())
-    if alone and plan is not None and len(current) == len(wanted):
-        # What lies outside the axis is in no part; it is what the granules hold besides.
-        beyond = max(0, plan.samples - counts.read)
-        counts += Counts(read=beyond, rejected=beyond)
-    held = lease.holder(place)
+    all_done = alone and plan is not None and len(current) == len(wanted)
     return Status(
-        place.url,
-        len(wanted),
-        len(current),
-        len(done) - len(current),
-        {str(record.part): record.reason for record in found if record.status != "done"},
-        counts,
-        {outcome.url: outcome.fault for record in done for outcome in record.outcomes if outcome.fault},
-        "" if held is None else held.who,
-        loaded.unreadable,
-        sum(record.seconds for record in found),
-        max((record.peak_memory for record in found), default=0),
+        output=place.url,
+        parts=len(wanted),
+        done=len(current),
+        stale=len(done) - len(current),
+        failed={str(record.part): record.reason for record in found if record.status != "done"},
+        counts=_counts(done, plan.samples if plan is not None and all_done else 0),
+        rejected={outcome.url: outcome.fault for record in done for outcome in record.outcomes if outcome.fault},
+        holder="" if held is None else held.who,
+        unreadable=loaded.unreadable,
+        seconds=sum(record.seconds for record in found),
+        peak_memory=max((record.peak_memory for record in found), default=0),
     )
+
+
+def _counts(done: Sequence[Record], samples: int) -> Counts:
+    """Return the counts of records; of all `samples` of the raw files the rest lies outside the axis, in no part."""
+    counts = sum((record.counts for record in done), Counts())
+    beyond = max(0, samples - counts.read)
+    return counts + Counts(read=beyond, rejected=beyond)

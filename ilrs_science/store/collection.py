@@ -11,8 +11,11 @@ import numpy as np
 import xarray as xr
 
 from ilrs_science.errors import CubeError
-from ilrs_science.store.cube import FORMAT, open_cube, read_root
+from ilrs_science.geometry.time import utc_to_tai
+from ilrs_science.store.cube import FORMAT, existing, open_cube, read_root
 from ilrs_science.store.target import Target, target
+
+type Limit = np.datetime64 | None
 
 _ROOT = "zarr.json"
 _SUFFIX = ".zarr"
@@ -110,17 +113,11 @@ def open_cubes(url: str, *, start: str | None = None, stop: str | None = None, s
     if found is None:
         raise CubeError(f"no collection of cubes at {url}; give the output of a pipeline with a partition")
     low, high = (np.datetime64(end.rstrip("Z"), "ns") if end else None for end in (start, stop))
-    pieces = []
-    for label in found.labels:
-        cube = open_cube(found.member(label))
-        times = cube["time"].values
-        first = 0 if low is None else int(np.searchsorted(times, low))
-        last = len(times) if high is None else int(np.searchsorted(times, high))
-        if first < last:
-            pieces.append(cube.isel(time=slice(first, last)))
-    total = sum(piece.sizes["time"] for piece in pieces)
+    reached = {url: count for url in map(found.member, found.labels) if (count := _most_within(url, low, high))}
+    total = sum(reached.values())
     if total > MOST_SLOTS:
         raise CubeError(f"{url}: the span holds {total} times, an index at most {MOST_SLOTS}; give start and stop")
+    pieces = [piece for one in reached if (piece := _within(open_cube(one), low, high)).sizes["time"]]
     if not pieces:
         raise CubeError(f"{url}: no cube holds a time in this span; there are {', '.join(found.labels) or 'none'}")
     if site is not None:
@@ -135,6 +132,29 @@ def open_cubes(url: str, *, start: str | None = None, stop: str | None = None, s
         combine_attrs="drop_conflicts",
     )
     return joined
+
+
+def _most_within(url: str, low: Limit, high: Limit) -> int:
+    """Return how many times of a cube may lie in a span, at most, by arithmetic: nothing is opened but its root."""
+    found = existing(target(url))
+    if found is None:
+        return 0
+    axis = found.schema["axis"]
+    if axis == "exposures":
+        return found.count
+    first, last = (
+        open_end if limit is None else (int(utc_to_tai(limit.astype(np.int64))) - axis["start"]) // axis["step"] + more
+        for limit, open_end, more in ((low, 0, 0), (high, found.count, 2))
+    )
+    return max(0, min(last, found.count) - max(first, 0))
+
+
+def _within(cube: xr.Dataset, low: Limit, high: Limit) -> xr.Dataset:
+    """Return the times from `low` up to, but without, `high`."""
+    times = cube["time"].values
+    first = 0 if low is None else int(np.searchsorted(times, low))
+    last = len(times) if high is None else int(np.searchsorted(times, high))
+    return cube.isel(time=slice(first, max(first, last)))
 
 
 def _only(cube: xr.Dataset, site: str) -> xr.Dataset:

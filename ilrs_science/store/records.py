@@ -105,6 +105,11 @@ class StoredPlan:
     """Samples in all granules."""
     pipeline: dict[str, Any]
 
+    @property
+    def wanted(self) -> dict[tuple[int, int], str]:
+        """Identity of every part by its row and first slot."""
+        return {(row, first): one for (row, first, _), one in zip(self.regions, self.digests, strict=False)}
+
 
 _PLAN_SCHEMA: TypeAdapter[StoredPlan] = TypeAdapter(StoredPlan)
 

@@ -118,7 +118,7 @@ def part_of(ticket: Mapping[str, Any]) -> Part:
         axis,
         tuple(stored.sites[number] for number in ticket["sites"]),
         tuple(granules),
-        tuple(chosen),
+        tuple(chosen) if ticket["references"] else (),
     )
 
 

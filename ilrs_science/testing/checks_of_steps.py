@@ -128,7 +128,7 @@ def edge_blocks(case: Case) -> None:
                 with blaming(what):
                     block = case.block(extreme)
                     out = case.calibrate(extreme, block, what)
-                    _check_outcome(case, extreme, block, out)
+                    _check_shape(case, extreme, block, out)
                 if what == _NOT_A_NUMBER:
                     _check_owned_up(case, case.whole(reading), out)
 
@@ -194,8 +194,30 @@ def _cuts(count: int) -> list[tuple[int, int]]:
 
 
 def _check_outcome(case: Case, reading: Reading, block: xr.Dataset, out: xr.Dataset) -> None:
-    """Raise unless calibrated samples fit the product, are as many as before, and still have times."""
-    check_samples(case.instrument, out)
+    """Raise unless calibrated samples fit the product in form and value, are as many as before, and have times."""
+    check_samples(case.instrument, out, _carried(reading))
+    _check_shape(case, reading, block, out)
+
+
+def _carried(reading: Reading) -> set[str]:
+    """Return the units of what `read` and references gave: xarray carries them along, right or wrong."""
+    used = [
+        references.load(one).payload
+        for call in reading.part.steps
+        for by_site in call.references.values()
+        for one in by_site.get(reading.site.name, ())
+    ]
+    given = [one for ds in (reading.ds, *used) if ds is not None for one in ds.variables.values()]
+    return {str(one.attrs["units"]) for one in given if "units" in one.attrs}
+
+
+def _check_shape(case: Case, reading: Reading, block: xr.Dataset, out: xr.Dataset) -> None:
+    """Raise unless calibrated samples fit the product in form, are as many as before, and still have times.
+
+    What impossible input makes of the values the engine refuses by name.
+    """
+    if faults := case.instrument.product.check(out):
+        raise ConformanceError("; ".join(map(str, faults)))
     if len(sample_times(out)) != block.sizes["time"]:
         raise ConformanceError(
             f"{block.sizes['time']} samples became {len(sample_times(out))}; steps flag, they do not drop"
@@ -265,7 +287,8 @@ def _check_uncertainty(outcomes: Sequence[xr.Dataset], variable: Variable, name:
         return  # declared as unknown
     for out in outcomes:
         sigma = out[name]
-        bad = (abs(out[variable.name]) < np.inf) & _unflagged(out, variable) & ((sigma <= 0) | np.isinf(sigma))
+        impossible = (sigma <= 0) | (sigma == np.inf)
+        bad = (abs(out[variable.name]) < np.inf) & _unflagged(out, variable) & impossible
         if bad.any():
             raise ConformanceError(
                 f"{name} is {_first(sigma, bad):g} in {int(bad.sum())} good values; expected more than 0, "

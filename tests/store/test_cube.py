@@ -19,7 +19,7 @@ import ilrs_science as ilrs
 from ilrs_science import ExposureAxis, Product, RegularAxis, Site, Variable
 from ilrs_science.errors import CubeError
 from ilrs_science.model.axis import Axis
-from ilrs_science.store import cube, records
+from ilrs_science.store import creating, cube, records
 from ilrs_science.store.cube import Declaration
 from ilrs_science.store.encoding import Cut, cut
 from ilrs_science.store.target import target
@@ -33,7 +33,7 @@ def create(  # noqa: PLR0913, PLR0917 - what is declared of a cube
 ) -> None:
     """Write an empty cube whose status says that it is complete."""
     attributes = {"title": title, "status": cube.COMPLETE}
-    cube.create(target(path), Declaration(product, place, axis, sites, cut), attributes)
+    creating.create(target(path), Declaration(product, place, axis, sites, cut), attributes)
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ def test_a_cube_grows_at_its_end_and_by_sites_and_keeps_what_stands(made: Path) 
     longer = Declaration(product, "slot", axis, (*found.sites, Site("new")), found.cut)
     assert cube.conflict(found, longer) == ""
     with xr.open_zarr(made) as opened:
-        cube.create(place, longer, {})
+        creating.create(place, longer, {})
         # Who has the cube open sees what it was.
         assert opened.load().identical(before)
     after = values(made)

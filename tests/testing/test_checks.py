@@ -18,6 +18,8 @@ CHAIN = {
     "edge_blocks",
     "flags_and_uncertainty",
 }
+REFUSED = {"schema", "edge_blocks"} | RUNS
+"""Checks that fail too where the engine refuses values."""
 PLANNED = {"pickles", "schema"} | CHAIN | RUNS
 
 WRONG = [
@@ -31,7 +33,7 @@ WRONG = [
     ("adding", "input_untouched", "step adds_in_place changed the variables (extra came or went)", set()),
     ("marking", "input_untouched", "step marks_in_place changed the attributes of counts", set()),
     ("writing", "input_untouched", "step writes_in_place mutates its input", {"schema"} | CHAIN | RUNS),
-    ("rolling_dice", "repeatable", "read gave two results", set()),
+    ("rolling_dice", "repeatable", "read gave two results", {"files_beside"}),
     ("file_reader", "no_outside_access", "step reads_a_table reaches outside: open", set()),
     ("networker", "no_outside_access", "step asks_the_network reaches outside: socket", set()),
     ("launcher", "no_outside_access", "step starts_a_program reaches outside: subprocess.Popen", set()),
@@ -41,8 +43,9 @@ WRONG = [
     ("dropping", "schema", "step drop_half returned 60 samples along time; expected 120", CHAIN | RUNS),
     ("empty_block", "edge_blocks", "an empty block", set()),
     ("hiding_nan", "edge_blocks", "a block of NaN: b is 0 without a flag in 360 values", set()),
-    ("negative", "flags_and_uncertainty", "b_uncertainty is -0.05 in 360 good values", set()),
-    ("stray_bit", "flags_and_uncertainty", "quality has bits 0x8000 that the product does not declare", set()),
+    ("negative", "flags_and_uncertainty", "b_uncertainty is -0.05 in 360 good values", REFUSED),
+    ("certain", "flags_and_uncertainty", "b_uncertainty is 0 in 360 good values; expected more than 0", REFUSED),
+    ("stray_bit", "flags_and_uncertainty", "quality has bits 0x8000 that the product does not declare", REFUSED),
     ("no_uncertainty", "flags_and_uncertainty", "b has no uncertainty; deliver b_uncertainty", set()),
     ("undelivered", "flags_and_uncertainty", "the steps deliver no b_uncertainty", {"schema", "edge_blocks"} | RUNS),
     ("greedy", "memory", "memory=8 allows", set()),

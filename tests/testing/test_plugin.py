@@ -55,14 +55,14 @@ def test_each_check_is_a_named_test(run_inside):
 
 
 def test_a_wrong_plugin_fails_the_test_of_its_check_alone(run_inside):
-    wrong = TEST.format(name="negative", more="")
+    wrong = TEST.format(name="no_uncertainty", more="")
     without_reference = TEST.format(name="referring", more=REFERENCES)
-    files = {"test_negative": wrong, "test_referring": without_reference}
-    result = run_inside(files, "-k", "not executor and (negative or schema)")
+    files = {"test_wrong": wrong, "test_referring": without_reference}
+    result = run_inside(files, "-k", "not executor and (wrong or schema)")
     result.assert_outcomes(passed=len(CHECKS) - 2, failed=2, deselected=len(CHECKS))
     shown = result.stdout.str()
-    assert "test_negative.py::test_conformance[flags_and_uncertainty] FAILED" in shown
-    assert "ConformanceError: b_uncertainty is -0.05" in shown
+    assert "test_wrong.py::test_conformance[flags_and_uncertainty] FAILED" in shown
+    assert "ConformanceError: b has no uncertainty" in shown
     assert "test_referring.py::test_conformance[schema] FAILED" in shown
     assert "a step needs a reference; looked into /" in shown
 

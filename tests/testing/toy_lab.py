@@ -273,6 +273,10 @@ def negative_sigma(ds: xr.Dataset) -> xr.Dataset:
     return ds.assign(b_uncertainty=-ds.b_uncertainty)
 
 
+def no_sigma(ds: xr.Dataset) -> xr.Dataset:
+    return ds.assign(b_uncertainty=ds.b_uncertainty * 0)
+
+
 def undeclared_bit(ds: xr.Dataset) -> xr.Dataset:
     return ds.assign(quality=ds.quality | np.uint32(1 << 15))
 
@@ -282,6 +286,7 @@ def unknown_sigma(ds: xr.Dataset) -> xr.Dataset:
 
 
 negative = _wrong("toy-negative", negative_sigma)
+certain = _wrong("toy-certain", no_sigma)
 stray_bit = _wrong("toy-stray-bit", undeclared_bit)
 no_uncertainty = _wrong(
     "toy-no-uncertainty", product=Product(replace(B, uncertainty=False), quality=("time",), axis=AXES)

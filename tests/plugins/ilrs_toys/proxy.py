@@ -42,7 +42,6 @@ def proxied(source: Path | str) -> Iterator[Proxy]:
         protocol_version = "HTTP/1.1"
         # Small answers would wait 40 ms for each other.
         disable_nagle_algorithm = True
-        wbufsize = -1
 
         def handle_expect_100(self) -> bool:
             # A client that asks first sends its body only when it has the answer.

@@ -6,7 +6,8 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from dataclasses import replace as replaced
 from pathlib import Path
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any
@@ -109,11 +110,13 @@ def run(  # noqa: PLR0913 - what, where, and what may be replaced
             place = target(one.pipeline.output)
             # A plan may be old: a lease is made in its own cube or in an empty place, nowhere else.
             there = cube.refuse_another(place, one.declared)
-            if there is not None and _stands(one, there, consent):
-                several.append(Done(one, one.diff.kept, len(one.parts)))
+            # For the same reason what it says of the cube is looked at again.
+            fresh = replaced(one, diff=compare(one.parts, one.granules, place))
+            if there is not None and _stands(fresh, there, consent):
+                several.append(Done(fresh, fresh.diff.kept, len(fresh.parts)))
                 continue
             with leased(place, waiting) as lease:
-                several.append(_Run(one, place, lease, consent, progress).do(execute))
+                several.append(_Run(fresh, place, lease, consent, progress).do(execute))
             if isinstance(made, CollectionPlan):
                 refresh(target(made.pipeline.output), _collection_attributes(made))
     return make_report(made.pipeline.output, several, time.perf_counter() - began)
@@ -172,7 +175,7 @@ class _Run:
     def do(self, execute: Execute) -> Done:
         # Between the plan and the lease another run may have done some of it, or something else.
         cube.refuse_another(self.place, self.made.declared)
-        self.made = replace(self.made, diff=compare(self.made.parts, self.made.granules, self.place))
+        self.made = replaced(self.made, diff=compare(self.made.parts, self.made.granules, self.place))
         refuse_unasked([self.made], self.consent)
         wanted, diff = self.made.declared, self.made.diff
         again = diff.pending(redo_environment=self.consent.redo_environment, forget_missing=self.consent.forget_missing)
@@ -231,6 +234,8 @@ class _Run:
 
     def _check_shards(self, found: dict[tuple[int, int], Record]) -> None:
         """Hold one listing of the store against all records, before the cube is called complete."""
+        # What workers of earlier runs were about to rename goes first: after the listing none of it can appear.
+        self.place.sweep(self.lease.token)
         listing = self.place.listing()
         other = [one.part for one in found.values() if shards.state(one, listing) != "same"]
         if other:

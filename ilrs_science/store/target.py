@@ -21,6 +21,7 @@ from zarr.storage import FsspecStore, LocalStore
 
 from ilrs_science.errors import CubeError, IlrsError, OutageError
 
+_UNFINISHED = re.compile(r"\.[0-9a-f]{12}-([0-9]{6})\.partial")
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -60,6 +61,9 @@ class Target(Protocol):
 
     def names(self) -> list[str]:
         """Return the first component of every name, without walking through all of them."""
+
+    def sweep(self, token: str) -> None:
+        """Remove what runs of earlier tokens have left unfinished."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,13 @@ class Folder:
             return []
         except NotADirectoryError as error:
             raise CubeError(f"{self.url} is a file, not a cube; choose another output, or remove it") from error
+
+    def sweep(self, token: str) -> None:
+        """Remove the unfinished files of runs of earlier tokens; they can then no more be renamed."""
+        for path in self.path.rglob(".*.partial"):
+            match = _UNFINISHED.fullmatch(path.name)
+            if match is not None and match[1] < token:
+                path.unlink(missing_ok=True)
 
     def _unfinished(self, path: Path, data: bytes | memoryview, token: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -201,6 +212,9 @@ class Bucket:
             return sorted(str(one).rstrip("/").rpartition("/")[2] for one in self._ask("ls", "", detail=False))
         except FileNotFoundError:
             return []
+
+    def sweep(self, token: str) -> None:
+        """Do nothing: objects are put whole."""
 
     def _ask(self, verb: str, name: str, *values: Any, **options: Any) -> Any:
         filesystem, root = self._root

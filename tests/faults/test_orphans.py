@@ -215,3 +215,24 @@ def test_another_environment_is_told_and_redone_on_request_only(finished: Small,
     report = ilrs.run(finished.pipeline(), executor="serial", redo_environment=True)
     assert (report.skipped, report.environments) == (2, 1)
     assert_same_bytes(straight, cube)
+
+
+def test_what_a_dead_run_left_unfinished_is_swept_before_the_cube_is_complete_and_nothing_else(small: Small) -> None:
+    pipeline = small.pipeline()
+    ilrs.run(pipeline, executor="serial")
+    cube = Path(pipeline["output"])
+    folder = cube / "value" / "c" / "0" / "0"
+    left, mine, strange = (folder / f".0123456789ab-{end}.partial" for end in ("000001", "000009", "x"))
+    for one in (left, mine, strange):
+        one.write_bytes(b"unfinished")
+    (folder / "0").unlink()
+    assert ilrs.run(pipeline, executor="serial").exit_code == 0
+    assert [one.exists() for one in (left, mine, strange)] == [False, True, True]
+
+
+def test_a_plan_made_before_a_shard_was_damaged_is_no_reason_to_leave_it(small: Small) -> None:
+    pipeline = small.pipeline()
+    ilrs.run(pipeline, executor="serial")
+    plan = ilrs.plan(pipeline)
+    (Path(pipeline["output"]) / "value" / "c" / "0" / "0" / "0").unlink()
+    assert ilrs.run(plan, executor="serial").skipped == len(plan.parts) - 1

@@ -185,6 +185,7 @@ class _Run:
         if cube.existing(self.place) is None:
             attributes = provenance(self.made) | attributes
         elif pending:
+            creating.refuse_another_layout(self.place, wanted)
             # Before anything else: from now on the cube is not what its last run said. What it was made of stays
             # written until all of it has been made anew.
             cube.update_attributes(self.place, attributes)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ilrs_science.geometry.ephemeris import Ephemeris
 from ilrs_science.geometry.moments import Moments
-from ilrs_science.geometry.time import Nanoseconds, squeezed_utc
+from ilrs_science.geometry.time import FIRST_UTC, Nanoseconds, squeezed_utc
 from ilrs_science.model.site import Site
 
 UTC = {"standard_name": "time", "long_name": "time (time_scale: UTC)", "time_scale": "UTC"}
@@ -73,7 +73,10 @@ def dataset(
         coordinates = {name: values.variable for name, values in time.coords.items() if name not in variables}
     else:
         dims = ("time",) if moments.ndim == 1 else tuple(f"time_{i}" for i in range(moments.ndim))
-        coordinates = both_times(moments, dims)
+        # Before 1960 there is no UTC, and a result has the exact time alone.
+        early = bool(moments.size) and int(moments.min()) < FIRST_UTC
+        exact: dict[Hashable, xr.Variable] = {"tai": xr.Variable(dims, moments.astype("M8[ns]"), TAI)}
+        coordinates = exact if early else both_times(moments, dims)
     arrays = {name: (dims, values, dict(attrs)) for name, (values, attrs) in variables.items()}
     about = {**attributes, "ephemeris": ephemeris.name, "accuracy": ephemeris.accuracy}
     return xr.Dataset(arrays, coordinates, about)

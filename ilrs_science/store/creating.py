@@ -104,6 +104,24 @@ def _clear(place: Target, documents: Mapping[str, bytes]) -> None:
         place.delete(key)
 
 
+def refuse_another_layout(place: Target, wanted: Declaration) -> None:
+    """Refuse to write where an array is stored otherwise than it would be now; only shapes grow, and words change.
+
+    Raises
+    ------
+    CubeError
+        The shards that are there could not be read any more.
+    """
+    free = ("shape", "attributes")
+    for name, document in _documents(wanted).items():
+        stored = place.read(f"{name}/{ROOT}")
+        pair = [json.loads(one) for one in (stored or document, document)]
+        old, new = ({key: value for key, value in one.items() if key not in free} for one in pair)
+        if old != new:
+            keys = ", ".join(key for key in new if old.get(key) != new[key])
+            raise CubeError(f"{place.url}: {name} is stored otherwise than now ({keys}); choose another output")
+
+
 def _write_root(place: Target, documents: Mapping[str, bytes], attributes: Mapping[str, Any]) -> None:
     # Zarr v3 has no consolidated metadata in its text yet; xarray writes and reads it, and opens ten times faster.
     metadata = {name: json.loads(document) for name, document in sorted(documents.items())}

@@ -28,7 +28,7 @@ EDITS: dict[str, tuple[str, str, str, list[str]]] = {
     "the worker": ("engine/worker.py", "", EDIT, EVERY),
     "how samples are placed": ("engine/place.py", "", EDIT, EVERY),
     "indexing, which tells samples": ("catalog/indexing.py", "", EDIT, EVERY),
-    "the store": ("store/cube.py", "", EDIT, EVERY),
+    "the store": ("store/shards.py", "", EDIT, EVERY),
     "a noun": ("model/axis.py", "", EDIT, EVERY),
     "how raw files are opened": ("formats/opening.py", "", EDIT, EVERY),
     "an instrument": ("instruments/fluxgate.py", "", EDIT, FLUXGATE),

@@ -38,7 +38,7 @@ def flight(start: np.int64, source, target) -> np.int64:
 def test_a_laser_pulse_to_apollo_15_and_back_took_as_long_as_geometry_says(real_data: Path) -> None:
     point = read_crd(real_data / "llr_crd" / "GRSM_apollo15_20150429.npt")["normal_points"]
     assert point["epoch_event"].item() == 2  # the epoch is that of transmission
-    sent, observed = point["time"].values[0], point["time_of_flight"].item()
+    sent, observed = point["tai"].values.astype(np.int64)[0], point["time_of_flight"].item()
     reflected = flight(sent, station, reflector)
     received = flight(reflected, reflector, station)
     # Left out are the air (some 0.02 us there and back) and the delay in the gravity of Sun and Earth (some 0.05 us).

@@ -296,3 +296,18 @@ def test_an_unfinished_cube_is_opened_with_a_warning_that_says_so(made: Path) ->
 
 def test_a_cube_follows_the_page_that_owns_its_format(made: Path) -> None:
     assert check_cube(made) == []
+
+
+def test_a_cube_that_is_stored_in_another_way_is_refused_and_stays_readable(made: Path, tmp_path: Path) -> None:
+    document = made / "value" / "zarr.json"
+    about = json.loads(document.read_text())
+    about["chunk_grid"]["configuration"]["chunk_shape"][1] *= 2
+    document.write_text(json.dumps(about))
+    before = (made / "zarr.json").read_bytes()
+    campaign = Campaign(tmp_path)
+    campaign.write("c.toy", "a", [6])
+    asked = campaign.pipeline(8, steps=["by_reference", "flag_odd", "to_units"])
+    asked["references"] = {"folders": [str(tmp_path / "references")]}
+    with pytest.raises(CubeError, match=r"value is stored otherwise than now \(chunk_grid\); choose another output"):
+        ilrs.run(asked, executor="serial")
+    assert (made / "zarr.json").read_bytes() == before

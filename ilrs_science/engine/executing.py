@@ -146,7 +146,7 @@ def _on_pool(pool: Executor, work: Work, window: int, submit: Callable[..., Futu
     except BrokenExecutor as error:
         raise ClusterError(f"a worker process died ({error}); run again to go on") from error
     finally:
-        for future in running:  # Ctrl-C: what runs is finished and kept, what waits is not begun
+        for future in running:  # Ctrl-C: what waits is not begun; what runs ends by itself, and is done again later
             future.cancel()
 
 

@@ -132,7 +132,8 @@ def mean_field_aligned(mean_field: ArrayLike, radial: ArrayLike) -> Floats:
 
 def _notes(frames: set[str], moments: Nanoseconds) -> dict[str, str]:
     """Return how far rotations to and from frames can be trusted."""
-    error = max(INTERPOLATION_ERROR.get(frame, _SMALL_ERROR) for frame in frames)
+    # From one to the other both rotations are interpolated, and the worst of each may come at one time.
+    error = sum(INTERPOLATION_ERROR.get(frame, 0.0) for frame in frames) or _SMALL_ERROR
     notes = {"interpolation_error": f"{error} arcsec"}
     if moments.size and frames & set(INTERPOLATION_ERROR):
         notes |= earth_notes(int(moments.min()), int(moments.max()))

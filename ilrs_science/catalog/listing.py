@@ -79,13 +79,14 @@ def _is_folder(path: str) -> bool:
 
 def _below(folder: str, lost: list[OSError]) -> Iterator[str]:
     """Yield the files of a folder and of those in it, links to folders followed, each folder once."""
-    seen: set[tuple[int, int]] = set()
+    # By its real path: on a network disk two folders may carry one inode number.
+    seen: set[str] = set()
     for root, folders, names in os.walk(folder, onerror=lost.append, followlinks=True):
-        about = Path(root).stat()
-        if (about.st_dev, about.st_ino) in seen:
+        real = os.path.realpath(root)
+        if real in seen:
             folders.clear()
             continue
-        seen.add((about.st_dev, about.st_ino))
+        seen.add(real)
         folders.sort(key=lambda name, root=root: (Path(root, name).is_symlink(), name))  # type: ignore[misc]
         yield from (str(Path(root, name)) for name in names)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from itertools import batched
 from os import cpu_count
@@ -18,7 +19,8 @@ from ilrs_science.catalog.completing import hashed
 from ilrs_science.catalog.files import claims, folder_site, site_in_path, state_beside, states
 from ilrs_science.catalog.indexing import Indexed, index_file
 from ilrs_science.catalog.listing import expand
-from ilrs_science.catalog.table import COMPANION, LABEL, Inventory, Rejection, file_of, names_inventory
+from ilrs_science.catalog.settling import settled
+from ilrs_science.catalog.table import Inventory, Rejection, file_of, names_inventory
 from ilrs_science.errors import PluginError
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
@@ -60,31 +62,79 @@ def inventory(  # noqa: PLR0913 - what one may ask for
         Threads that index, or processes if there are many files; by default one for each processor, at least four
         threads.
     """
-    patterns = [patterns] if isinstance(patterns, str) else patterns
-    instruments = [instruments] if isinstance(instruments, str) else instruments
-    candidates = [registry.instrument(name) for name in instruments] if instruments else _working_instruments()
-    listed = [Inventory.from_file(pattern) for pattern in patterns if names_inventory(pattern)]
-    searched = _searched([one for one in patterns if not names_inventory(one)], candidates, sites)
+    asked = _asked(patterns, instruments, sites)
+    searched = _searched(asked)
+    readers = _readers(asked)
     states_now = {url: f"{state} {searched.sites[url]}" for url, state in states(searched.files).items()}
-    readers = _readers(candidates, by_format=instruments is None)
-    same = _unchanged(known, states_now, readers, candidates)
+    results = list(_unchanged(known, states_now, readers, asked.candidates).values())
+    same = {one.url for one in results}
     work = {url: site for url, site in searched.sites.items() if url not in same}
-    results = list(same.values())
-    names = [one.name for one in candidates]
-    for result in _index(work, names, instruments is None, workers):
+    for result in _index(work, asked, workers):
         results.append(result)
         if progress is not None:
             progress(len(results), len(searched.sites))
-    kept = {one.url: f"{states_now[one.url]} {one.beside}" for one in results if one.beside and not one.outage}
-    state_of = {url: state for url, state in kept.items() if searched.files[url]}
-    found = _settled(results, state_of, readers)
-    # What an inventory of many instruments could not take matters only where its name says that it is ours.
-    every = [g for one in listed for g in one.granules if instruments is None or g.instrument in instruments]
-    wanted = [g for g in every if sites is None or g.site in sites]
-    joined = hashed(Inventory(tuple(wanted), ()), candidates)
-    rejected = [r for one in listed for r in one.rejected if any(claims(i, r.url) for i in candidates)]
-    named = {*found.rejected, *joined.rejected, *rejected, *searched.faults}
-    return _ordered({*found.granules, *joined.granules}, named, state_of, readers)
+    granules, rejected = settled(results)
+    listed = _listed(asked)
+    state_of = {
+        one.url: f"{states_now[one.url]} {one.beside}"
+        for one in results
+        if one.beside and not one.outage and searched.files[one.url]
+    }
+    return Inventory(
+        tuple(sorted({*granules, *listed.granules}, key=lambda g: (g.instrument, g.site, g.start, g.sha256, g.url))),
+        tuple(sorted({*rejected, *listed.rejected, *searched.faults}, key=lambda r: r.url)),
+        state_of,
+        readers,
+    )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What an inventory is asked for."""
+
+    patterns: tuple[str, ...]
+    """Where raw files lie."""
+    inventories: tuple[str, ...]
+    """Inventory files, which stand for what they list."""
+    candidates: list[Instrument]
+    by_format: bool
+    """Whether the raw formats take what no instrument takes by name."""
+    sites: Collection[str] | None
+
+    def of_site(self, name: str) -> bool:
+        """Whether a path may be wanted that names this site, or none."""
+        return self.sites is None or not name or name in self.sites
+
+    def wants(self, granule: Granule) -> bool:
+        """Whether the granule that an inventory file lists is of an instrument and a site that were asked for."""
+        of_instrument = self.by_format or any(one.name == granule.instrument for one in self.candidates)
+        return of_instrument and (self.sites is None or granule.site in self.sites)
+
+
+def _asked(
+    patterns: str | Sequence[str], instruments: str | Sequence[str] | None, sites: Collection[str] | None
+) -> _Asked:
+    every = [patterns] if isinstance(patterns, str) else patterns
+    names = [instruments] if isinstance(instruments, str) else instruments
+    return _Asked(
+        patterns=tuple(one for one in every if not names_inventory(one)),
+        inventories=tuple(one for one in every if names_inventory(one)),
+        candidates=[registry.instrument(name) for name in names] if names else _working_instruments(),
+        by_format=names is None,
+        sites=sites,
+    )
+
+
+def _listed(asked: _Asked) -> Inventory:
+    """Return what inventory files list of what was asked for.
+
+    What an inventory of many instruments could not take matters only where its name says that it is ours.
+    """
+    listed = [Inventory.from_file(one) for one in asked.inventories]
+    wanted = tuple(granule for one in listed for granule in one.granules if asked.wants(granule))
+    rejected = [r for one in listed for r in one.rejected if any(claims(i, r.url) for i in asked.candidates)]
+    joined = hashed(Inventory(wanted, ()), asked.candidates)
+    return Inventory(joined.granules, (*joined.rejected, *rejected))
 
 
 @dataclass
@@ -98,24 +148,20 @@ class _Searched:
     faults: list[Rejection] = field(default_factory=list)
 
 
-def _searched(patterns: Sequence[str], candidates: Sequence[Instrument], sites: Collection[str] | None) -> _Searched:
+def _searched(asked: _Asked) -> _Searched:
     found = _Searched()
-    for pattern in patterns:
-        listing = expand(pattern, candidates)
-        found.faults += [one for one in listing.faults if _of_sites(sites, folder_site(one.url, pattern))]
+    for pattern in asked.patterns:
+        listing = expand(pattern, asked.candidates)
+        found.faults += [one for one in listing.faults if asked.of_site(folder_site(one.url, pattern))]
         for url, state in listing.files.items():
             site = site_in_path(url, pattern)
-            if not _of_sites(sites, site):
+            if not asked.of_site(site):
                 continue
             if not url.isprintable() and "\udc80" <= max(url) <= "\udcff":
                 found.faults.append(Rejection(ascii(url), "its name is not text in UTF-8; rename it"))
                 continue
             found.sites[url], found.files[url] = site or found.sites.get(url, ""), state
     return found
-
-
-def _of_sites(sites: Collection[str] | None, named: str) -> bool:
-    return sites is None or not named or named in sites
 
 
 def _working_instruments() -> list[Instrument]:
@@ -128,12 +174,12 @@ def _working_instruments() -> list[Instrument]:
     return found
 
 
-def _readers(candidates: Sequence[Instrument], *, by_format: bool) -> str:
+def _readers(asked: _Asked) -> str:
     """Return what an index depends on besides the files: who reads them."""
     versions = {plugin.name: f"{plugin.distribution} {plugin.version}" for plugin in registry.plugins("instruments")}
     return "; ".join(
-        [f"ilrs-science {version('ilrs-science')}{' formats' if by_format else ''}"]
-        + [f"{one.name} {one.files} {versions.get(one.name, '')}" for one in candidates]
+        [f"ilrs-science {version('ilrs-science')}{' formats' if asked.by_format else ''}"]
+        + [f"{one.name} {one.files} {versions.get(one.name, '')}" for one in asked.candidates]
     )
 
 
@@ -157,29 +203,33 @@ def _unchanged(
     return same
 
 
-def _index(work: Mapping[str, str], names: list[str], by_format: bool, workers: int | None) -> Iterator[Indexed]:
+def _index(work: Mapping[str, str], asked: _Asked, workers: int | None) -> Iterator[Indexed]:
     """Index files, with a bounded number of them under way."""
     many = len(work) >= _PROCESSES_FROM and "forkserver" in multiprocessing.get_all_start_methods()
     count = workers or max(cpu_count() or 1, 1 if many else 4)
+    names = [one.name for one in asked.candidates]
+    task = partial(_index_batch, names=names, by_format=asked.by_format)
     rest, done = list(work.items()), 0
     try:
         with _processes(count) if many else ThreadPoolExecutor(count) as pool:
-            batches = batched(rest, _BATCH if many else 1)
-            for result in _windowed(pool, batches, names, by_format, _AHEAD * count):
+            for result in _windowed(pool, task, batched(rest, _BATCH if many else 1), _AHEAD * count):
                 yield result
                 done += 1
     except BrokenProcessPool:  # a script without a main guard, which processes cannot import, or one that was killed
         with ThreadPoolExecutor(max(count, 4)) as pool:
-            yield from _windowed(pool, batched(rest[done:], 1), names, by_format, _AHEAD * count)
+            yield from _windowed(pool, task, batched(rest[done:], 1), _AHEAD * count)
+
+
+type _Batch = tuple[tuple[str, str], ...]
 
 
 def _windowed(
-    pool: Executor, batches: Iterator[tuple[tuple[str, str], ...]], names: list[str], by_format: bool, ahead: int
+    pool: Executor, task: Callable[[_Batch], list[Indexed]], batches: Iterator[_Batch], ahead: int
 ) -> Iterator[Indexed]:
     waiting: deque[Future[list[Indexed]]] = deque()
     try:
         for batch in batches:
-            waiting.append(pool.submit(_index_batch, batch, names, by_format))
+            waiting.append(pool.submit(task, batch))
             if len(waiting) > ahead:
                 yield from waiting.popleft().result()
         while waiting:
@@ -201,36 +251,6 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops them
 
 
-def _index_batch(batch: Sequence[tuple[str, str]], names: list[str], by_format: bool) -> list[Indexed]:
+def _index_batch(batch: _Batch, names: list[str], by_format: bool) -> list[Indexed]:
     candidates = [registry.instrument(name) for name in names]
     return [index_file(url, site, candidates, by_format=by_format) for url, site in batch]
-
-
-def _settled(results: Sequence[Indexed], state_of: Mapping[str, str], readers: str) -> Inventory:
-    """Give every granule to its own file; a label that told of others is no granule, but no fault either."""
-    own = {granule.url: one.url for one in results for granule in one.granules if file_of(granule.url) == one.url}
-    granules: list[Granule] = []
-    reasons = {one.url: one.reason for one in results if one.reason}
-    outages = {one.url for one in results if one.outage}
-    for one in results:
-        described = [granule for granule in one.granules if file_of(granule.url) != one.url]
-        granules += [granule for granule in one.granules if file_of(granule.url) == one.url]
-        granules += [granule for granule in described if granule.url not in own]
-        if described:
-            names = ", ".join(sorted({granule.url.rpartition("/")[2] for granule in described}))
-            reasons[one.url] = LABEL + names
-            for granule in described:
-                reasons.pop(granule.url, None)
-    for granule in granules:
-        for url in (one.url for one in granule.beside.values()):
-            if url in reasons and url not in outages and not reasons[url].startswith(LABEL):
-                reasons[url] = COMPANION + granule.url.rpartition("/")[2]
-    rejected = [Rejection(url, reason, url in outages) for url, reason in reasons.items()]
-    return Inventory(tuple(dict.fromkeys(granules)), tuple(rejected), state_of, readers)
-
-
-def _ordered(
-    granules: Iterable[Granule], rejected: Iterable[Rejection], state_of: Mapping[str, str], readers: str
-) -> Inventory:
-    order = sorted(granules, key=lambda g: (g.instrument, g.site, g.start, g.sha256, g.url))
-    return Inventory(tuple(order), tuple(sorted(rejected, key=lambda r: r.url)), state_of, readers)

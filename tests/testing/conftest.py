@@ -27,7 +27,7 @@ def site_packages(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a session long, its instruments would claim the files of other tests
 def toy_lab(site_packages):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(site_packages)
@@ -35,6 +35,6 @@ def toy_lab(site_packages):
     del sys.modules["toy_lab"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def raw_files(toy_lab, tmp_path_factory):
     return toy_lab.simulate(tmp_path_factory.mktemp("raw"))

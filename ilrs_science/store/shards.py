@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Literal
@@ -15,40 +16,56 @@ from zarr.abc.store import Store
 from zarr.core.buffer import Buffer
 from zarr.storage import WrapperStore
 
-from ilrs_science.errors import CubeError
+from ilrs_science.errors import CubeError, OutageError
 from ilrs_science.model.record import Record, Shard
+from ilrs_science.store import lease
 from ilrs_science.store.target import Folder, Found, Target
 
 type State = Literal["same", "moved", "other"]
 """Of a shard: as its record says; of the right size with another mark, so that its bytes must tell; or another one."""
 
 
+_TRIES = 3
+"""Of a worker to replace an object that somebody else changes meanwhile, although the worker's run holds the cube."""
+
+
 class _Watched(WrapperStore[Store]):
-    """A store that notes what is written through it; into a folder, by names that carry the token of the run."""
+    """A store that writes what was seen or not at all, and notes what it has written."""
 
     def __init__(self, store: Store, place: Target, token: str) -> None:
         super().__init__(store)
         self.place = place
         self.token = token
+        self.seen: dict[str, str] = {}
+        """Marks of the objects that may be replaced."""
         self.written: dict[str, tuple[int, str]] = {}
 
     async def set(self, key: str, value: Buffer) -> None:
         if isinstance(self.place, Folder):
             self.set_sync(key, value)
-            return
-        self._note(key, value)
-        await super().set(key, value)
+        else:
+            await asyncio.to_thread(self.set_sync, key, value)  # so that objects travel at the same time
 
     def set_sync(self, key: str, value: Buffer) -> None:
-        self._note(key, value)
-        if isinstance(self.place, Folder):
-            self.place.write(key, memoryview(value.as_buffer_like()), token=self.token)
-        else:
-            super().set_sync(key, value)
-
-    def _note(self, key: str, value: Buffer) -> None:
         data = memoryview(value.as_buffer_like())
         self.written[key] = (data.nbytes, checksum(data))
+        for _ in range(_TRIES):
+            if self.place.exchange(key, data, self.seen[key], self.token):
+                return
+            # A lost answer is tried again, and so is a part whose worker is believed dead: the bytes are the same.
+            if self.place.read(key) == bytes(data):
+                return
+            self.look([key])
+        raise OutageError(f"{self.place.url}: somebody else goes on changing {key}")
+
+    def look(self, keys: Iterable[str]) -> None:
+        """Note what may be replaced.
+
+        The question for the lease comes after the look: who takes the cube over later writes later still, and then the
+        store sees that an object is not the one that was seen.
+        """
+        self.seen |= {key: self.place.mark(key) for key in keys}
+        lease.check_held(self.place, self.token)
 
 
 def write_region(
@@ -70,20 +87,24 @@ def write_region(
     Returns
     -------
     Every shard of the region by its key, None where every cell is empty: then nothing is stored.
+
+    Raises
+    ------
+    LeaseLostError
+        The run of the token has ended, or another one has taken the cube over.
+    OutageError
+        Somebody else changes the same shards.
     """
-    keys: list[str] = []
     with thrifty():
         store = _Watched(place.store(read_only=False), place, token)
         group = zarr.open_group(store, mode="r+", use_consolidated=False)
+        found = {name: _array(group, name, place) for name in arrays}
+        keys = [key for name, array in found.items() for key in _keys(array, name, row, first, len(arrays[name]))]
+        store.look(keys)
         for name, values in arrays.items():
-            array = group[name]
-            if not isinstance(array, zarr.Array):
-                raise CubeError(f"{place.url}: {name} is not an array")
             along_time = slice(first, first + values.shape[0])
-            array[(row, along_time) if row >= 0 else (along_time,)] = values
-            keys += _keys(array, name, row, first, values.shape[0])
-    marks = _marks(place, store.written)
-    return {key: Shard(*store.written[key], marks[key]) if key in store.written else None for key in keys}
+            found[name][(row, along_time) if row >= 0 else (along_time,)] = values
+    return {key: Shard(*store.written[key], place.mark(key)) if key in store.written else None for key in keys}
 
 
 def checksum(data: Any) -> str:
@@ -129,6 +150,13 @@ def remarked(record: Record, listing: Mapping[str, Found]) -> dict[str, Shard | 
     }
 
 
+def _array(group: zarr.Group, name: str, place: Target) -> zarr.Array[Any]:
+    array = group[name]
+    if not isinstance(array, zarr.Array):
+        raise CubeError(f"{place.url}: {name} is not an array")
+    return array
+
+
 def _keys(array: zarr.Array[Any], name: str, row: int, first: int, count: int) -> Iterator[str]:
     """Yield the key of every shard that a region covers."""
     length = (array.shards or array.chunks)[1 if row >= 0 else 0]
@@ -136,14 +164,6 @@ def _keys(array: zarr.Array[Any], name: str, row: int, first: int, count: int) -
     lead = f"{row}/" if row >= 0 else ""
     for number in range(first // length, -(-(first + count) // length)):
         yield f"{name}/c/{lead}{number}{rest}"
-
-
-def _marks(place: Target, keys: Mapping[str, Any]) -> dict[str, str]:
-    if isinstance(place, Folder):
-        return {key: str((place.path / key).stat().st_mtime_ns) for key in keys}
-    folders = {key.rpartition("/")[0] for key in keys}
-    listed = {name: found for folder in folders for name, found in place.listing(folder).items()}
-    return {key: listed[key].mark for key in keys}
 
 
 class _Thrifty:

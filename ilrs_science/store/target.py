@@ -6,11 +6,13 @@ Zarr and fsspec each read a text in their own way: one takes `precious#2.zarr` f
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +25,13 @@ from ilrs_science.errors import CubeError, IlrsError, OutageError
 
 _UNFINISHED = re.compile(r"\.[0-9a-f]{12}-([0-9]{6})\.partial")
 _PROTOCOL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_S3 = ("s3://", "s3a://")
+_PUT_AT_ONCE = 5 * 2**29
+"""Half of the bytes up to which s3fs puts an object with one request, which alone can have a condition (S3: 5 GiB)."""
+_CHANGED = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
+"""Codes of S3 for an object that is not, or is just ceasing to be, the one that was seen."""
+_WITHOUT_CONDITIONS: set[str] = set()
+"""Buckets that have answered that they know no `If-Match`."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +56,21 @@ class Target(Protocol):
     def read(self, name: str) -> bytes | None:
         """Return the bytes of an object, or None where there is none."""
 
-    def write(self, name: str, data: bytes | memoryview, *, token: str = "") -> None:
-        """Write an object whole or not at all; `token` marks what is unfinished."""
+    def write(self, name: str, data: bytes | memoryview) -> None:
+        """Write an object whole or not at all."""
 
     def create(self, name: str, data: bytes) -> bool:
         """Write an object where there is none, and return whether this call did it."""
+
+    def mark(self, name: str) -> str:
+        """Return the mark of an object, as a listing shows it; empty where there is none."""
+
+    def exchange(self, name: str, data: bytes | memoryview, mark: str, token: str) -> bool:
+        """Write an object that still has a mark, and return whether this call did it.
+
+        Where a place cannot compare, it writes: into a folder under a name that carries the token first, so that
+        `sweep` can stop it.
+        """
 
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is no error."""
@@ -88,14 +107,9 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def write(self, name: str, data: bytes | memoryview, *, token: str = "") -> None:
+    def write(self, name: str, data: bytes | memoryview) -> None:
         """Write a file beside its place and rename it: readers see the old one or the new one."""
-        path = self.path / name
-        unfinished = self._unfinished(path, data, token)
-        try:
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        self._replace(name, data, "")
 
     def create(self, name: str, data: bytes) -> bool:
         """Write a file where there is none; a link is made at once or not, on network file systems too."""
@@ -107,6 +121,18 @@ class Folder:
             return False
         finally:
             unfinished.unlink(missing_ok=True)
+        return True
+
+    def mark(self, name: str) -> str:
+        """Return the time of modification of a file, ns."""
+        try:
+            return str((self.path / name).stat().st_mtime_ns)
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+
+    def exchange(self, name: str, data: bytes | memoryview, mark: str, token: str) -> bool:  # noqa: ARG002 - no file system compares
+        """Write a file by way of a name that carries the token."""
+        self._replace(name, data, token)
         return True
 
     def delete(self, name: str) -> None:
@@ -133,6 +159,14 @@ class Folder:
             match = _UNFINISHED.fullmatch(path.name)
             if match is not None and match[1] < token:
                 path.unlink(missing_ok=True)
+
+    def _replace(self, name: str, data: bytes | memoryview, token: str) -> None:
+        path = self.path / name
+        unfinished = self._unfinished(path, data, token)
+        try:
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     def _unfinished(self, path: Path, data: bytes | memoryview, token: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,7 +214,7 @@ class Bucket:
         except FileNotFoundError:
             return None
 
-    def write(self, name: str, data: bytes | memoryview, *, token: str = "") -> None:  # noqa: ARG002 - objects are put whole
+    def write(self, name: str, data: bytes | memoryview) -> None:
         """Put an object; object stores replace one whole."""
         self._ask("pipe_file", name, data)
 
@@ -191,6 +225,40 @@ class Bucket:
         except FileExistsError:
             return False
         return True
+
+    def mark(self, name: str) -> str:
+        """Return the ETag of an object, or what the store has instead."""
+        try:
+            return _mark(self._ask("info", name))
+        except FileNotFoundError:
+            return ""
+
+    def exchange(self, name: str, data: bytes | memoryview, mark: str, token: str) -> bool:  # noqa: ARG002 - objects are put whole
+        """Put an object where there is none, or another one in the place of that which was seen (`If-Match`)."""
+        body = bytes(data)  # clients of object stores take nothing else
+        if not mark:
+            return self.create(name, body)
+        if not self._compares:
+            self.write(name, body)
+            return True
+        try:
+            self._ask("pipe_file", name, body, chunksize=_PUT_AT_ONCE, IfMatch=mark)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno == errno.ENOSYS:  # a store that knows no conditions says so, and is not asked again
+                _WITHOUT_CONDITIONS.add(self._root[1].partition("/")[0])
+                self.write(name, body)
+                return True
+            if _refused(error):
+                return False
+            raise
+        return True
+
+    @property
+    def _compares(self) -> bool:
+        """Whether the store puts on a condition, as far as is known."""
+        return self.url.startswith(_S3) and self._root[1].partition("/")[0] not in _WITHOUT_CONDITIONS
 
     def delete(self, name: str) -> None:
         """Remove an object."""
@@ -269,9 +337,17 @@ def address_problem(text: str) -> str:
     return ""
 
 
+def _refused(error: OSError) -> bool:
+    """Tell whether a store did not put an object because it is another one by now."""
+    answer = getattr(error.__cause__, "response", None) or {}
+    return str(answer.get("Error", {}).get("Code", "")) in _CHANGED
+
+
 def _mark(about: dict[str, Any]) -> str:
     tags = (about.get(key) for key in ("ETag", "etag", "mtime", "LastModified", "created"))
-    return str(next((tag for tag in tags if tag), "")).strip('"')
+    tag = next((tag for tag in tags if tag), "")
+    # Some clients give the same instant as a number in a listing, and as a date when asked for one object.
+    return str(tag.timestamp() if isinstance(tag, datetime) else tag).strip('"')
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, Found]]:

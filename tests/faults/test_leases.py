@@ -244,10 +244,10 @@ class _Hiccup(Folder):
     beaten = threading.Event()
     beats = 0
 
-    def write(self, name: str, data: Any, *, token: str = "") -> None:
+    def write(self, name: str, data: Any) -> None:
         type(self).beats += 1
         if self.beats == 2:
             raise OSError(5, "Input/output error")
         if self.beats > 4:
             self.beaten.set()
-        super().write(name, data, token=token)
+        super().write(name, data)

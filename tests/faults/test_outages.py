@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import s3fs
 import xarray as xr
 from ilrs_toys.campaign import Small, assert_same_bytes, values
 from ilrs_toys.proxy import Proxy, proxied
@@ -15,9 +16,11 @@ from ilrs_toys.proxy import Proxy, proxied
 import ilrs_science as ilrs
 from ilrs_science.engine.report import Report
 from ilrs_science.engine.verify import verify
-from ilrs_science.errors import CubeBusyError, OutageError
+from ilrs_science.engine.worker import reduce
+from ilrs_science.errors import CubeBusyError, LeaseLostError, OutageError
 from ilrs_science.raw import fetching
 from ilrs_science.store import lease
+from ilrs_science.store import target as places
 from ilrs_science.store.lease import Waiting
 from ilrs_science.store.target import target
 
@@ -122,8 +125,6 @@ def moto() -> Iterator[str]:
 @pytest.fixture
 def bucket(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
     """Return a proxy before an object store, which s3fs finds by its environment."""
-    import s3fs  # noqa: PLC0415 - heavy
-
     with proxied(moto) as proxy:
         for name, value in {
             "AWS_ACCESS_KEY_ID": "key",
@@ -204,3 +205,74 @@ def test_a_cube_store_that_fails_is_said_and_the_same_command_ends_as_undisturbe
     root = target(pipeline["output"]).read("zarr.json")
     assert root is None or b'"status": "complete"' not in root
     finish(pipeline, straight)
+
+
+def test_what_a_run_that_was_taken_over_still_puts_is_refused_by_the_store(
+    small: Small, bucket: Proxy, changed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = in_bucket(small)
+    ilrs.run(pipeline, executor="serial")
+    place, part = target(pipeline["output"]), ilrs.plan(pipeline).parts[1]
+    sleeper = lease.acquire(place, Waiting())
+    lease._HELD.discard(sleeper.nonce)  # so that this process takes it for dead
+
+    real = lease.check_held
+
+    def sleep_after_the_question(*asked: Any) -> None:
+        monkeypatch.setattr(lease, "check_held", real)
+        real(*asked)
+        small.change()
+        ilrs.run(pipeline, executor="serial")
+
+    monkeypatch.setattr(lease, "check_held", sleep_after_the_question)
+    with pytest.raises(LeaseLostError, match="another run has taken the cube over"):
+        reduce(part, sleeper.token)
+    assert any(one.endswith("value/c/0/1/0 If-Match") for one in bucket.seen)
+    finish(pipeline, changed)
+
+
+def test_a_part_that_two_workers_of_a_run_do_at_once_is_right(
+    small: Small, bucket: Proxy, straight: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = in_bucket(small)
+    real, twins = lease.check_held, []
+
+    def while_a_twin_is_done(place: Any, token: str) -> None:
+        real(place, token)
+        if not twins:
+            twins.append(token)
+            assert reduce(ilrs.plan(pipeline).parts[0], token).status == "done"
+
+    monkeypatch.setattr(lease, "check_held", while_a_twin_is_done)
+    assert finish(pipeline, straight).parts == 3
+    assert twins
+
+
+def test_a_lost_answer_to_a_shard_is_no_lost_shard(
+    small: Small, bucket: Proxy, straight: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 3)
+    pipeline, lost = in_bucket(small), []
+
+    def once(verb: str, asked: str) -> str | None:
+        if verb != "PUT" or "value/c/" not in asked or asked in lost:
+            return None
+        lost.append(asked)
+        return "lost"
+
+    bucket.fails = once
+    assert ilrs.run(pipeline, executor="serial").parts == 3
+    small.change()
+    ilrs.run(pipeline, executor="serial")
+    assert {one.rpartition(" ")[2] for one in lost} == {"If-Match", "If-None-Match"}
+    assert verify(pipeline["output"]).ok
+
+
+def test_a_store_without_conditions_is_written_all_the_same(small: Small, bucket: Proxy, changed: Path) -> None:
+    pipeline = in_bucket(small)
+    ilrs.run(pipeline, executor="serial")
+    small.change()
+    bucket.fail("If-Match", "501")
+    finish(pipeline, changed)
+    assert sum(one.endswith(" If-Match") for one in bucket.seen) == 1
+    places._WITHOUT_CONDITIONS.clear()

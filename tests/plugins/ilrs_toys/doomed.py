@@ -116,11 +116,11 @@ def _run(pipeline: dict[str, Any], instant: str, meet: Meet, more: dict[str, Any
 @contextmanager
 def _watched(see: Callable[[str], None]) -> Iterator[None]:
     """Tell of everything that is written into folders, before it is."""
-    before = {name: getattr(Folder, name) for name in ("write", "create", "delete")}
+    before = {name: getattr(Folder, name) for name in ("write", "exchange", "create", "delete")}
 
     def telling(verb: str) -> Callable[..., Any]:
         def told(self: Folder, name: str, *args: Any, **more: Any) -> Any:
-            see(f"{verb} {name}")
+            see(f"{'write' if verb == 'exchange' else verb} {name}")
             return before[verb](self, name, *args, **more)
 
         return told

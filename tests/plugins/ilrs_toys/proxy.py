@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 type Fault = str
-"""`403`, `404`, `500`, `reset` or `cut`."""
+"""`403`, `404`, `500`, `501`, `reset`, `cut`, or `lost`: done, without an answer."""
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Proxy:
     seen: list[str] = field(default_factory=list)
 
     def fail(self, pattern: str, fault: Fault) -> None:
-        """Let every request like `GET /raw/1.toy` fail."""
+        """Let every request like `GET /raw/1.toy`, or `PUT /x If-Match` where it has such a condition, fail."""
         self.fails = lambda verb, path: fault if re.search(pattern, f"{verb} {path}") else None
 
     def mend(self) -> None:
@@ -52,8 +52,9 @@ def proxied(source: Path | str) -> Iterator[Proxy]:
         def answer(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length) if length else None
-            proxy.seen.append(f"{self.command} {self.path}")
-            fault = proxy.fails(self.command, self.path)
+            asked = self.path + "".join(f" {name}" for name in ("If-Match", "If-None-Match") if name in self.headers)
+            proxy.seen.append(f"{self.command} {asked}")
+            fault = proxy.fails(self.command, asked)
             if fault == "reset":
                 self.connection.close()
                 self.close_connection = True
@@ -64,6 +65,10 @@ def proxied(source: Path | str) -> Iterator[Proxy]:
                 self.end_headers()
                 return
             status, headers, data = _ask(source, self.command, self.path, self.headers, body)
+            if fault == "lost":
+                self.connection.close()
+                self.close_connection = True
+                return
             self.send_response(status)
             for name, value in headers.items():
                 if name.lower() not in ("content-length", "transfer-encoding", "connection", "server", "date"):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import signal
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import current_thread, main_thread
 
 _OF_THE_BYTES = frozenset({errno.EINVAL, errno.ENAMETOOLONG, errno.EOVERFLOW})
 """What a system answers to an impossible position or name, as damaged bytes may ask for."""
@@ -58,7 +61,23 @@ class CountError(IlrsError):
 
 
 class ClusterError(IlrsError):
-    """No Dask cluster could be reached, or it lost all of its workers."""
+    """A Dask cluster is unknown, or refuses us."""
+
+
+class ClusterLostError(ClusterError, OutageError):
+    """A Dask cluster does not answer, or has no workers; the same command may succeed later."""
+
+
+class LimitError(IlrsError):
+    """A worker that cannot be stopped has passed a limit, so that the run ends."""
+
+
+class StoreFullError(OutageError):
+    """The store of a cube has no room left; the run ends at once, as every other part would fail, too."""
+
+
+class Preempted(KeyboardInterrupt):
+    """The system asks the run to end (SIGTERM): what is done is kept, and the same command goes on."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +107,49 @@ class PlanError(IlrsError):
 
     def __reduce__(self) -> tuple[type[PlanError], tuple[tuple[Fault, ...]]]:
         return type(self), (self.faults,)
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_BUSY = frozenset({"429", "503", "SlowDown", "ServiceUnavailable", "TooManyRequests"})
+"""Status of HTTP, and codes of S3, for a server that asks to be left alone for a while."""
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that a disk or a quota is full."""
+    return any(isinstance(one, OSError) and one.errno in _FULL for one in _chain(error))
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether an error says that a server wants fewer requests, which is nobody's fault and passes."""
+    return any(_status(one) in _BUSY for one in _chain(error))
+
+
+def _status(error: BaseException) -> str:
+    """Return the status with which a server answered, as clients of HTTP and of S3 each put it."""
+    answer = getattr(error, "response", None)
+    if isinstance(answer, dict):
+        return str(answer.get("Error", {}).get("Code", ""))
+    return str(getattr(error, "status", ""))
+
+
+@contextmanager
+def foreign(what: str) -> Iterator[None]:
+    """Let code that is not ours raise what it wants: what would end a process becomes an error that names it.
+
+    Ctrl-C still ends a run whose main thread is in a step.
+    """
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and _hears_interrupts():
+            raise
+        raise PluginError(f"{what} raised {error!r}, which would have ended the process") from None
+
+
+def _hears_interrupts() -> bool:
+    return current_thread() is main_thread() and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
 
 
 def is_outage(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ from ilrs_science import formats
 from ilrs_science.catalog.companions import digested, watched, with_companions, with_format
 from ilrs_science.catalog.files import claims, local_state, state_beside
 from ilrs_science.catalog.times import sample_times, with_times
-from ilrs_science.errors import FormatError, IlrsError, OutageError, is_outage
+from ilrs_science.errors import FormatError, IlrsError, OutageError, foreign, is_outage
 from ilrs_science.formats.opening import is_zip
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
@@ -132,10 +132,11 @@ def _by_instrument(bare: Granule, matching: Iterable[Instrument], stack: ExitSta
     for instrument in matching:
         try:
             whole = with_companions(replace(bare, instrument=instrument.name), instrument, stack)
-            found = index_granule(instrument, whole)
+            with foreign(f"the reader of {instrument.name}"):
+                found = index_granule(instrument, whole)
             # Small instruments that share a reader share the file; two readers that both claim it are a tie.
             taken.setdefault(instrument.read.__module__, []).extend(replace(one, beside=whole.beside) for one in found)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a reader raises is the file's reason
+        except Exception as error:  # noqa: BLE001 - whatever a reader raises is the file's reason
             reasons.append(f"{instrument.name}: {error if isinstance(error, IlrsError) else repr(error)}")
             outages += is_outage(error)
     if outages:
@@ -151,8 +152,9 @@ def _by_instrument(bare: Granule, matching: Iterable[Instrument], stack: ExitSta
 def _by_format(url: str, site: str, local: Path, unnamed: str) -> Indexed:
     reasons: list[str] = []
     try:
-        found, reasons = formats.index_archive(url) if is_zip(url) else (formats.index_copy(local, url), [])
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
+        with foreign("the reader of its format"):
+            found, reasons = formats.index_archive(url) if is_zip(url) else (formats.index_copy(local, url), [])
+    except Exception as error:  # noqa: BLE001 - as above
         said = str(error) if isinstance(error, IlrsError) else repr(error)
         return Indexed(url, reason=f"{said.removeprefix(f'{url}: ')}; {unnamed}", outage=is_outage(error))
     reason = f"{len(reasons)} of its files are not taken: {'; '.join(reasons[:8])}" if reasons else ""

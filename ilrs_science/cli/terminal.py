@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ilrs_science.errors import CubeBusyError, IlrsError, OutageError, PlanError
+from ilrs_science.engine.report import TRY_AGAIN
+from ilrs_science.errors import CubeBusyError, IlrsError, OutageError, PlanError, Preempted
 from ilrs_science.model.record import Record
 
 # A pipe has no width: there, lines stay whole.
@@ -28,8 +29,6 @@ _MARKED = ("[green]", "[red]")  # cells that come with their colour, and with th
 USAGE = 2
 FAILED = 1
 INTERRUPTED = 130
-TRY_AGAIN = 75
-"""As EX_TEMPFAIL of sysexits.h: the same command may succeed later, unchanged."""
 
 
 def print_json(value: Any) -> None:
@@ -70,6 +69,10 @@ def guarded[**P](command: Callable[P, None]) -> Callable[P, None]:
             faults = [asdict(fault) for fault in error.faults] if isinstance(error, PlanError) else []
             _say(kwargs, f"[bold red]error:[/] {escape(str(error))}", {"error": str(error), "faults": faults})
             raise typer.Exit(_exit_code(error)) from None
+        except Preempted:
+            text = "stopped by the system (SIGTERM); what is done is kept, the same command goes on from there"
+            _say(kwargs, text, {"error": text, "faults": []})
+            raise typer.Exit(TRY_AGAIN) from None
         except KeyboardInterrupt:
             text = "interrupted; what is done is kept, the same command goes on from there"
             _say(kwargs, text, {"error": text, "faults": []})

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter
 
 from ilrs_science import references, registry
 from ilrs_science.catalog import sample_times, with_times
-from ilrs_science.errors import FormatError, ProductError, StepError
+from ilrs_science.errors import FormatError, ProductError, StepError, foreign
+from ilrs_science.executors import items
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part, StepCall
@@ -42,6 +43,7 @@ def run_steps(  # noqa: PLR0913, PLR0917 - the whole context of a chain
         if declared_scope(function) != scope:
             continue
         before = sample_times(ds)
+        items.enter(f"step {call.name}")
         ds = _apply(function, call, ds, site, part)
         after = sample_times(ds)
         moved = np.abs(after - before)
@@ -148,7 +150,8 @@ def _locked(ds: xr.Dataset) -> xr.Dataset:
 def _checked_call(function: StepFunction, ds: xr.Dataset, parameters: dict[str, Any]) -> xr.Dataset:
     name = function.__name__
     try:
-        out = function(_locked(ds), **parameters)
+        with foreign(f"step {name}"):
+            out = function(_locked(ds), **parameters)
     except ValueError as error:
         if "read-only" in str(error):
             raise StepError(f"step {name} mutates its input; work on a copy ({error})") from error

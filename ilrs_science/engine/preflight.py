@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ilrs_science import registry
 from ilrs_science.code import code_of
 from ilrs_science.engine.planned import Plan
 from ilrs_science.errors import Fault, PlanError, PluginError
+from ilrs_science.executors.dask import on_every_worker
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -25,18 +27,24 @@ def describe_plugins(instrument: str, steps: Sequence[str], formats: Sequence[st
     return {"plugin": f"{distribution} {version}", "code": f"{code.ours[:12]} and {code.plugin[:12]}"}
 
 
-def check_workers(client: Client, made: Plan) -> None:
+def check_workers(client: Client, made: Plan, patience: float) -> None:
     """Compare every worker with this process.
+
+    Parameters
+    ----------
+    patience
+        Seconds to wait for the first worker, which may be in the queue of a batch system.
 
     Raises
     ------
+    ClusterLostError
+        None has come.
     PlanError
         A worker lacks the plugin, or has other code; each such worker is named.
     """
     asked = (made.instrument.name, [step.name for step in made.steps], sorted(name for name in made.task.code if name))
     here = describe_plugins(*asked)
-    client.wait_for_workers(1, timeout=60)
-    answers: dict[str, Any] = client.run(describe_plugins, *asked, on_error="return")
+    answers: dict[str, Any] = on_every_worker(client, partial(describe_plugins, *asked), patience)
     faults = []
     for worker, answer in answers.items():
         where, plugin = f"worker {worker}", here.get("plugin", made.instrument.name)

@@ -7,7 +7,7 @@ import xarray as xr
 
 from ilrs_science.catalog import rejected_counts, sample_times, with_times
 from ilrs_science.engine.decoded import Decoded
-from ilrs_science.errors import FormatError
+from ilrs_science.errors import FormatError, foreign
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Task
@@ -32,7 +32,8 @@ def samples_of(granule: Granule, instrument: Instrument, task: Task) -> xr.Datas
 
 def _read(instrument: Instrument, granule: Granule) -> xr.Dataset:
     """Read a granule and hold it to what its index promised."""
-    ds = with_times(instrument.read(granule))
+    with foreign(f"read of {instrument.name}"):
+        ds = with_times(instrument.read(granule))
     times = sample_times(ds)
     yielded = times.size + sum(rejected_counts(ds).values())
     if yielded != granule.count:

@@ -12,6 +12,9 @@ from ilrs_science.engine.planned import Plan
 from ilrs_science.model.record import Counts, Record
 from ilrs_science.store.cube import COMPLETE
 
+TRY_AGAIN = 75
+"""As EX_TEMPFAIL of sysexits.h: the same command may succeed later, unchanged."""
+
 type Records = Mapping[tuple[int, int], Record]
 """By row and first slot of their regions."""
 
@@ -41,7 +44,9 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 all good, 3 finished with rejected granules or samples in conflict, 1 failed."""
+        """0 all good, 3 finished with rejected granules or samples in conflict, 1 failed, 75 failed by outages only."""
+        if self.failed and all(record.failure in ("outage", "busy") for record in self.failed):
+            return TRY_AGAIN
         return 1 if self.failed else 3 if self.rejected or self.counts.conflict else 0
 
     @property

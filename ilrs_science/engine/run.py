@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from dataclasses import replace as replaced
+from functools import partial
 from pathlib import Path
-from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
 from ilrs_science.engine.diff import VERDICTS, compare
-from ilrs_science.engine.executing import Execute, ExecutorName, Work, executing
+from ilrs_science.engine.executing import Execute, Executor, ExecutorName, Slow, Work
+from ilrs_science.engine.executing import records as records_of
 from ilrs_science.engine.plan import plan as make_plan
 from ilrs_science.engine.planned import CollectionPlan, Plan
 from ilrs_science.engine.provenance import provenance
 from ilrs_science.engine.report import Done, Report, make_report, summary
 from ilrs_science.errors import CubeError, IlrsError, LeaseLostError, ReplaceError
+from ilrs_science.executors import interrupts
+from ilrs_science.executors.items import Limits
 from ilrs_science.model.record import Record
 from ilrs_science.pipeline import Pipeline
 from ilrs_science.store import creating, cube, records, shards, tables
@@ -32,6 +34,19 @@ if TYPE_CHECKING:
 
 type Progress = Callable[[Record, int, int], None]
 """Called with each new record, parts done and parts to do."""
+
+
+def _silent(*_: object) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who wants to know how a run goes on."""
+
+    ended: Progress = _silent
+    slow: Callable[[Slow], None] = _silent
+    """Called about once a second while no part ends, with the one that a worker has been at for the longest time."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,8 @@ def run(  # noqa: PLR0913 - what, where, and what may be replaced
     forget_missing: bool = False,
     redo_environment: bool = False,
     waiting: Waiting | None = None,
+    limits: Limits | None = None,
+    slow: Callable[[Slow], None] | None = None,
     **overrides: Any,
 ) -> Report:
     """Run a pipeline, or go on with one; what is done and unchanged is not done again.
@@ -82,6 +99,10 @@ def run(  # noqa: PLR0913 - what, where, and what may be replaced
         Whether parts made with other versions of Python or of the libraries are made anew.
     waiting
         How long to watch whether a run on another machine is alive.
+    limits
+        Of time and memory for a part, and of the time to wait for workers of a cluster.
+    slow
+        Called about once a second while no part ends, with the one that a worker has been at for the longest time.
     overrides
         Keys of the pipeline to replace.
 
@@ -105,7 +126,12 @@ def run(  # noqa: PLR0913 - what, where, and what may be replaced
     consent = Consent(replace, forget_missing, redo_environment)
     refuse_unasked(plans, consent)
     several = []
-    with _client(plans[0], cluster, workers) as client, executing(executor, workers, client) as execute, _terminated():
+    watch, allowed = Watch(progress or _silent, slow or _silent), limits or Limits()
+    with (
+        interrupts.preemptible(),
+        _client(plans[0], cluster, workers, allowed) as client,
+        Executor(executor, workers, client, allowed).pool() as pool,
+    ):
         for one in plans:
             place = target(one.pipeline.output)
             # A plan may be old: a lease is made in its own cube or in an empty place, nowhere else.
@@ -116,7 +142,7 @@ def run(  # noqa: PLR0913 - what, where, and what may be replaced
                 several.append(Done(fresh, fresh.diff.kept, len(fresh.parts)))
                 continue
             with leased(place, waiting) as lease:
-                several.append(_Run(fresh, place, lease, consent, progress).do(execute))
+                several.append(_Run(fresh, place, lease, consent, watch).do(partial(records_of, pool, limits=allowed)))
             if isinstance(made, CollectionPlan):
                 refresh(target(made.pipeline.output), _collection_attributes(made))
     return make_report(made.pipeline.output, several, time.perf_counter() - began)
@@ -170,7 +196,7 @@ class _Run:
     place: Target
     lease: Lease
     consent: Consent
-    progress: Progress | None
+    watch: Watch
 
     def do(self, execute: Execute) -> Done:
         # Between the plan and the lease another run may have done some of it, or something else.
@@ -197,12 +223,15 @@ class _Run:
         journal, done = records.Journal(self.place, self.lease.token), 0
         try:
             with closing(execute(work)) as results:
-                for done, record in enumerate(results, 1):
-                    found[record.region] = record
-                    if journal.add(record):
-                        self._count_down(len(pending) - done)
-                    if self.progress is not None:
-                        self.progress(record, done, len(pending))
+                for result in results:
+                    if isinstance(result, Record):
+                        done += 1
+                        found[result.region] = result
+                        if journal.add(result):
+                            self._count_down(len(pending) - done)
+                        self.watch.ended(result, done, len(pending))
+                    elif result is not None:
+                        self.watch.slow(result)
         finally:
             with suppress(OSError, LeaseLostError):  # a full disk, or another run, is often why the run ends here
                 journal.flush()
@@ -260,7 +289,7 @@ class _Run:
 
 
 @contextmanager
-def _client(made: Plan, cluster: str | Client | None, workers: int | None) -> Iterator[Client | None]:
+def _client(made: Plan, cluster: str | Client | None, workers: int | None, limits: Limits) -> Iterator[Client | None]:
     """Yield a client of the cluster, if one is asked for, whose workers have what the plan needs."""
     if cluster is None:
         yield None
@@ -269,23 +298,5 @@ def _client(made: Plan, cluster: str | Client | None, workers: int | None) -> It
     from ilrs_science.engine.preflight import check_workers  # noqa: PLC0415
 
     with connect(cluster, workers) as client:
-        check_workers(client, made)
+        check_workers(client, made, limits.patience)
         yield client
-
-
-@contextmanager
-def _terminated() -> Iterator[None]:
-    """Let SIGTERM, which batch systems send, end a run as Ctrl-C does: what is done is kept."""
-    if current_thread() is not main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: Any) -> None:
-        del number, frame
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

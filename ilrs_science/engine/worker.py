@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from os import getpid
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -25,44 +26,86 @@ from ilrs_science.engine.chain import check_samples, run_steps, with_quality
 from ilrs_science.engine.overlaps import Samples, settled
 from ilrs_science.engine.place import Block
 from ilrs_science.engine.reading import samples_of
-from ilrs_science.errors import IlrsError, LeaseLostError, PluginError, StepError, is_outage
+from ilrs_science.errors import (
+    FormatError,
+    IlrsError,
+    LeaseLostError,
+    PluginError,
+    StepError,
+    StoreFullError,
+    is_busy,
+    is_full,
+    is_outage,
+)
+from ilrs_science.executors import items
 from ilrs_science.model.axis import RegularAxis
+from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part
-from ilrs_science.model.record import Record
+from ilrs_science.model.record import Failure, Record
 from ilrs_science.model.site import Site
 from ilrs_science.store import shards, tables
 from ilrs_science.store.target import target
 
 
-def reduce(part: Part, token: str) -> Record:
+def reduce(part: Part, token: str, rejected: Mapping[int, str] = MappingProxyType({})) -> Record:
     """Fill one part of a cube and return the record of it.
 
     A failure becomes a record too, with status `failed`; then nothing of the part counts as done.
+
+    Parameters
+    ----------
+    token
+        Of the run.
+    rejected
+        Granules of the part that are known to be bad, by number, each with the reason; they are not touched.
 
     Raises
     ------
     LeaseLostError
         The run of the token has ended, or another one has taken the cube over.
+    StoreFullError
+        There is no room left.
     """
     began = perf_counter()
     try:
-        block, tallies = _fill(part)
+        block, tallies = _fill(part, rejected)
+        items.enter("writing", ())
         stored = shards.write_region(target(part.cube), part.row, part.first, block.arrays, token)
         flagged, missing = block.reached()
         return _record(part, began, "done", tallies, shards=stored, flagged=flagged, missing=missing)
     except LeaseLostError:
         raise
-    except Exception as error:  # noqa: BLE001 - the one place where a failure becomes a record
-        return _record(part, began, "failed", (), reason=_reason(error))
+    except Exception as error:
+        # The one place where a failure becomes a record.
+        if is_full(error):
+            raise StoreFullError(f"{part.cube}: {_reason(error)}; make room, then the same command goes on") from error
+        failure: Failure = "busy" if is_busy(error) else "outage" if is_outage(error) else "fault"
+        return _record(part, began, "failed", (), reason=_reason(error), failure=failure)
+
+
+def failed(part: Part, reason: str, failure: Failure) -> Record:
+    """Return the record of a part that nobody came to the end of."""
+    return _record(part, perf_counter(), "failed", (), reason=reason, failure=failure)
 
 
 def reduce_ticket(ticket: Mapping[str, Any]) -> dict[str, Any]:
     """Do the same from JSON to JSON; what travels to and from another process."""
-    return reduce(tables.part_of(ticket), ticket["token"]).as_json()
+    rejected = {int(number): reason for number, reason in ticket.get("rejected", {}).items()}
+    return reduce(tables.part_of(ticket), ticket["token"], rejected).as_json()
 
 
-def _fill(part: Part) -> tuple[Block, list[Tally]]:
+def try_ticket(ticket: Mapping[str, Any]) -> str:
+    """Do all but writing, for what that may do to a process; return why it fails, or an empty text."""
+    rejected = {int(number): reason for number, reason in ticket.get("rejected", {}).items()}
+    try:
+        _fill(tables.part_of(ticket), rejected)
+    except Exception as error:  # noqa: BLE001 - the process has come through it, which is what was asked
+        return _reason(error)
+    return ""
+
+
+def _fill(part: Part, rejected: Mapping[int, str]) -> tuple[Block, list[Tally]]:
     instrument = registry.instrument(part.instrument)
     _check_code(part, instrument)
     block = Block(instrument.product, "mean" if part.place == "mean" else "slot", part.axis)
@@ -71,7 +114,7 @@ def _fill(part: Part) -> tuple[Block, list[Tally]]:
     some_good = False
     for site in part.sites:
         chain = _Chain(part, instrument, site)
-        found = chain.gather(tallies)
+        found = chain.gather(tallies, rejected)
         samples = chain.calibrate(found, tallies, failures) if found else None
         if samples is not None:
             some_good = True
@@ -109,7 +152,7 @@ class _Chain:
     instrument: Instrument
     site: Site
 
-    def gather(self, tallies: list[Tally]) -> list[Samples]:
+    def gather(self, tallies: list[Tally], bad: Mapping[int, str]) -> list[Samples]:
         """Read the granules of the site, cut to the part with its margins; a bad one is rejected with its reason."""
         found = []
         for number, tally in enumerate(tallies):
@@ -117,7 +160,7 @@ class _Chain:
                 continue
             at_home = is_home(self.part, tally.granule)
             try:
-                ds = samples_of(tally.granule, self.instrument, self.part.task)
+                ds = self._read(number, tally.granule, bad)
                 samples = self._whole(ds, number)
             except Exception as error:
                 # A bad granule spoils only its own samples, and its reason is named.
@@ -132,6 +175,12 @@ class _Chain:
             if samples.raw.size:
                 found.append(samples)
         return found
+
+    def _read(self, number: int, granule: Granule, bad: Mapping[int, str]) -> xr.Dataset:
+        if number in bad:
+            raise FormatError(bad[number])
+        items.enter("reading", (number,))
+        return samples_of(granule, self.instrument, self.part.task)
 
     def calibrate(self, found: list[Samples], tallies: list[Tally], failures: list[IlrsError]) -> Samples | None:
         """Run the steps; where they fail on the data of some granules, go on without those."""
@@ -168,6 +217,7 @@ class _Chain:
         return whole if near.all() else whole.pick(near)
 
     def _calibrated(self, found: Sequence[Samples], tallies: Sequence[Tally] = ()) -> Samples:
+        items.enter("the steps", sorted({int(one.source[0]) for one in found}))
         samples, losses = settled(found, self.part.task.conflicts)
         made, order = run_steps(samples.ds, self.part.steps, self.instrument, self.site, self.part, "block")
         check_samples(self.instrument, made, samples.units | self._units_of_references())

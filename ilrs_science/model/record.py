@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+type Failure = Literal["", "fault", "outage", "busy"]
+"""By what a part failed: a fault, what lies outside the data and may pass, or a store that asks to be left alone."""
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -78,6 +81,7 @@ class Record:
     status: Literal["done", "failed"]
     reason: str = ""
     """Why it failed."""
+    failure: Failure = ""
     outcomes: tuple[Outcome, ...] = ()
     shards: Mapping[str, Shard | None] = field(default_factory=dict)
     """By key in the store; None where every cell is empty, so that nothing is stored."""

@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import uuid4
 
 from pydantic import ConfigDict, TypeAdapter, with_config
 
 from ilrs_science.errors import CubeBusyError, CubeError, LeaseLostError
+from ilrs_science.executors.alive import process_born
 from ilrs_science.store.target import Target
 
 BEAT = 20.0
@@ -219,20 +219,6 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):
         return str(os.getuid())  # a container without a name for its user
-
-
-def process_born(process: int) -> str:
-    """Return what tells a process of this machine from a later one of the same number; empty where nothing does."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        # Containers of one machine have numbers of processes of their own.
-        boot += os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - what it names is no path
-        # After the name in brackets, which may hold anything, come the state and, as the 20th field, the start time.
-        about = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        # One that was killed and that its parent has not asked for yet is dead all the same.
-        return "" if about[0] in "ZX" else f"{boot} {about[19]}"
-    except (OSError, IndexError):
-        return ""
 
 
 def _is_here(lease: Lease) -> bool:

@@ -1,21 +1,17 @@
 """Runs in processes of their own that die, or stop and wait, at a named instant of what they write."""
 
-import json
 import os
 import re
 import select
 import signal
 import traceback
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import ilrs_science as ilrs
-from ilrs_science.engine import executing
-from ilrs_science.engine.worker import reduce_ticket
-from ilrs_science.model.record import Record
 from ilrs_science.store.target import Folder
 
 type Meet = Callable[[], None]
@@ -132,22 +128,6 @@ def _watched(see: Callable[[str], None]) -> Iterator[None]:
     finally:
         for verb, function in before.items():
             setattr(Folder, verb, function)
-
-
-@contextmanager
-def by_tickets() -> Iterator[None]:
-    """Let serial runs send their parts as JSON, as those with processes and Dask do."""
-
-    def one_by_one(work: executing.Work) -> Generator[Record]:
-        for part in work.parts:
-            ticket = json.loads(json.dumps(work.ticket(part)))
-            yield Record.from_json(json.loads(json.dumps(reduce_ticket(ticket))))
-
-    before, executing._one_by_one = executing._one_by_one, one_by_one
-    try:
-        yield
-    finally:
-        executing._one_by_one = before
 
 
 def tree(folder: Path) -> dict[str, Any]:

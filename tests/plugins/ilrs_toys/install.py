@@ -7,6 +7,7 @@ TOYS = {
     "ilrs_science.instruments": {
         "toy-clock": "ilrs_toys.clock:instrument",
         "toy-frames": "ilrs_toys.camera:instrument",
+        "toy-evil": "ilrs_toys.evil:instrument",
     },
     "ilrs_science.steps": {"negate": "ilrs_toys.negation:change_of_sign"},
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -52,9 +52,8 @@ def to_frame(  # noqa: PLR0913 - what, from where, to where
     IlrsError
         As in `geometry.transform`.
     """
-    vectors = [str(n) for n, v in cube.variables.items() if v.sizes.get(axis) == 3 and v.attrs.get("frame")]  # noqa: PLR2004
     changed: dict[str, xr.DataArray] = {}
-    for name in vectors if variables is None else variables:
+    for name in _vectors_of(cube, axis) if variables is None else variables:
         own = source or cube[name].attrs.get("frame")
         if not own:
             raise CubeError(f"{name} does not say its frame; give source=")
@@ -62,12 +61,27 @@ def to_frame(  # noqa: PLR0913 - what, from where, to where
         changed[name] = turn(cube[name])
         sigma = cube.get(f"{name}_uncertainty")
         if sigma is not None:
-            one = xr.DataArray(np.arange(3), dims=axis)
-            squares = [turn(sigma.where(one == i, 0)) ** 2 for i in range(3)]
-            total = (squares[0] + squares[1] + squares[2]) ** 0.5
-            changed[f"{name}_uncertainty"] = total.astype(sigma.dtype).assign_attrs(sigma.attrs)
+            changed[f"{name}_uncertainty"] = _turned_uncertainty(sigma, turn, axis)
     if not changed:
         raise CubeError(f"no variable of three components along {axis!r} says its frame; give variables= and source=")
+    return _with_changed(cube, changed)
+
+
+def _vectors_of(cube: xr.Dataset, axis: str) -> list[str]:
+    """Return the names of all variables of three components along an axis that say their frame."""
+    along = {str(name): one for name, one in cube.variables.items() if one.sizes.get(axis) == 3}  # noqa: PLR2004
+    return [name for name, one in along.items() if one.attrs.get("frame")]
+
+
+def _turned_uncertainty(sigma: xr.DataArray, turn: Callable[[xr.DataArray], xr.DataArray], axis: str) -> xr.DataArray:
+    """Return 1 sigma of turned components: each own component is turned by itself, and what they give added squared."""
+    own = xr.DataArray(np.arange(3), dims=axis)
+    x, y, z = (turn(sigma.where(own == number, 0)) ** 2 for number in range(3))
+    return ((x + y + z) ** 0.5).astype(sigma.dtype).assign_attrs(sigma.attrs)
+
+
+def _with_changed(cube: xr.Dataset, changed: Mapping[str, xr.DataArray]) -> xr.Dataset:
+    """Return a cube with other arrays under these names; what is a coordinate stays one."""
     coordinates = {name: values for name, values in changed.items() if name in cube.coords}
     values = {name: values for name, values in changed.items() if name not in cube.coords}
     return cube.assign_coords(coordinates).assign(values)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,27 @@ def claims(instrument: Instrument, url: str) -> bool:
     return fnmatch(name_in(url), instrument.files)
 
 
+@dataclass(frozen=True)
+class _Folder:
+    """What may tell, of all files of a folder, that the index of one of them would be the same as before."""
+
+    names: str
+    """That the same files lie in it."""
+    labels: str
+    """That its labels are the same, with the same bytes."""
+
+
+@dataclass(frozen=True)
+class _Namesakes:
+    """Files of one folder and one name but for the suffix."""
+
+    state: str
+    """What tells that they are the same, with the same bytes."""
+    have_label: bool
+    have_data: bool
+    """Whether there is one among them that a label may describe."""
+
+
 def states(files: Mapping[str, str]) -> dict[str, str]:
     """Return for each file what tells that its index would be the same as before, from what tells so of its bytes.
 
@@ -33,26 +55,39 @@ def states(files: Mapping[str, str]) -> dict[str, str]:
     is no label of the name, a file depends on the labels of its folder, and where there are no data of the name, a
     label depends on the names in its folder.
     """
+    folders = {folder: _folder(urls, files) for folder, urls in _grouped(files, _folder_of).items()}
+    namesakes = {stem: _namesakes(urls, files) for stem, urls in _grouped(files, _stem).items()}
+    told = {}
+    for url, state in files.items():
+        alike = namesakes[_stem(url)]
+        told[url] = f"{state} {alike.state}{_beyond_namesakes(url, alike, folders[_folder_of(url)])}"
+    return told
+
+
+def _beyond_namesakes(url: str, alike: _Namesakes, folder: _Folder) -> str:
+    """Return what else of its folder a file depends on; an empty text where its namesakes tell all."""
+    if _LABEL.search(url):
+        return "" if alike.have_data else folder.names
+    return "" if alike.have_label else folder.labels
+
+
+def _grouped(urls: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
-    folders: dict[str, list[str]] = {}
-    for url in files:
-        groups.setdefault(_stem(url), []).append(url)
-        folders.setdefault(url.rpartition("/")[0], []).append(url)
-    labels, names = {}, {}
-    for folder, urls in folders.items():
-        names[folder] = _digest(urls)
-        labels[folder] = _digest(f"{one} {files[one]}" for one in urls if _LABEL.search(one))
-    alike = {stem: _digest(f"{one} {files[one]}" for one in urls) for stem, urls in groups.items()}
-    labelled = {stem: any(_LABEL.search(one) for one in urls) for stem, urls in groups.items()}
-    described = {stem: any(_LABELLED.search(one) for one in urls) for stem, urls in groups.items()}
-    wide = {}
-    for url in files:
-        folder, stem = url.rpartition("/")[0], _stem(url)
-        if _LABEL.search(url):
-            wide[url] = "" if described[stem] else names[folder]
-        else:
-            wide[url] = "" if labelled[stem] else labels[folder]
-    return {url: f"{files[url]} {alike[_stem(url)]}{wide[url]}" for url in files}
+    for url in urls:
+        groups.setdefault(key(url), []).append(url)
+    return groups
+
+
+def _folder(urls: Iterable[str], files: Mapping[str, str]) -> _Folder:
+    return _Folder(_digest(urls), _digest(f"{one} {files[one]}" for one in urls if _LABEL.search(one)))
+
+
+def _namesakes(urls: Iterable[str], files: Mapping[str, str]) -> _Namesakes:
+    return _Namesakes(
+        state=_digest(f"{one} {files[one]}" for one in urls),
+        have_label=any(_LABEL.search(one) for one in urls),
+        have_data=any(_LABELLED.search(one) for one in urls),
+    )
 
 
 def state_of(url: str) -> str:
@@ -93,6 +128,10 @@ def state_beside(urls: Iterable[str]) -> str:
     """Return what tells that several files are as they were, absent ones still absent; empty if nothing does."""
     told = {one: state_of(one) for one in sorted(set(urls))}
     return _digest(f"{one} {state}" for one, state in told.items()) if all(told.values()) else ""
+
+
+def _folder_of(url: str) -> str:
+    return url.rpartition("/")[0]
 
 
 def _stem(url: str) -> str:

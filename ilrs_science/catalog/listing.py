@@ -55,18 +55,29 @@ def expand(pattern: str, candidates: Iterable[Instrument]) -> Listing:
 
 def _local(path: str, pattern: str, candidates: Iterable[Instrument]) -> tuple[list[str], list[Rejection]]:
     literal = not _WILD.search(path) or ("{site}" not in pattern and _is_there(path))
-    if literal and not _is_folder(path):
-        return [path], []
-    if literal:
-        lost: list[OSError] = []
-        found = list(_below(path, lost))
-        faults = [_unlisted(str(error.filename), error) for error in lost]
-        return found, faults or ([] if found else [Rejection(pattern, "a folder without any file")])
+    if not literal:
+        return _matching(path, pattern, candidates)
+    if _is_folder(path):
+        return _all_below(path, pattern)
+    return [path], []
+
+
+def _all_below(folder: str, pattern: str) -> tuple[list[str], list[Rejection]]:
+    lost: list[OSError] = []
+    files = list(_below(folder, lost))
+    if not files and not lost:
+        return [], [Rejection(pattern, "a folder without any file")]
+    return files, [_unlisted(str(error.filename), error) for error in lost]
+
+
+def _matching(path: str, pattern: str, candidates: Iterable[Instrument]) -> tuple[list[str], list[Rejection]]:
     # Python's own glob follows links to folders, fsspec's does not.
     every = glob.glob(path, recursive=True)  # noqa: PTH207 - of text, as fsspec's
     files = [one for one in every if not _is_folder(one) or any(claims(each, one) for each in candidates)]
     faults = [_unlisted(folder, error) for folder, error in unlistable(path)]
-    return files, faults or ([] if files else [_nothing(pattern, every)])
+    if not files and not faults:
+        return [], [_nothing(pattern, every)]
+    return files, faults
 
 
 def _is_there(path: str) -> bool:

@@ -14,14 +14,24 @@ def settled(results: Sequence[Indexed]) -> tuple[set[Granule], list[Rejection]]:
 
     A label that tells of other files is no granule, but no fault either; nor is a file that a granule needs beside it.
     """
-    own = [granule for one in results for granule in one.granules if file_of(granule.url) == one.url]
-    described = {one.url: [each for each in one.granules if file_of(each.url) != one.url] for one in results}
-    owned = {granule.url for granule in own}
-    granules = {*own, *(each for of_label in described.values() for each in of_label if each.url not in owned)}
+    described = {one.url: [each for each in one.granules if not _is_own(each, one)] for one in results}
+    granules = _granules(results, described)
     reasons = _with_labels({one.url: one.reason for one in results if one.reason}, described)
     outages = {one.url for one in results if one.outage}
     reasons |= _companions(granules, {url: reasons[url] for url in reasons.keys() - outages})
     return granules, [Rejection(url, reason, url in outages) for url, reason in reasons.items()]
+
+
+def _is_own(granule: Granule, told_by: Indexed) -> bool:
+    """Tell whether a granule lies in the very file that tells of it, not in another as with a label."""
+    return file_of(granule.url) == told_by.url
+
+
+def _granules(results: Sequence[Indexed], described: dict[str, list[Granule]]) -> set[Granule]:
+    """Return the granules that files tell of themselves; of labels only those that no file told of."""
+    own = {each for one in results for each in one.granules if _is_own(each, one)}
+    urls = {granule.url for granule in own}
+    return own | {each for of_label in described.values() for each in of_label if each.url not in urls}
 
 
 def _with_labels(reasons: dict[str, str], described: dict[str, list[Granule]]) -> dict[str, str]:

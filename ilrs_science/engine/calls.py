@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -66,25 +66,49 @@ def bind_step(function: StepFunction, given: Mapping[str, Any], where: str) -> t
     name = function.__name__
     try:
         parameters = step_parameters(function)
-        own = {key: one for key, one in parameters.items() if one.role == "value"}
-        adapters = {key: _adapter(name, one) for key, one in own.items()}
+        own = [_Own(one, _adapter(name, one)) for one in parameters.values() if one.role == "value"]
     except PluginError as error:
         return StepCall(name), [Fault(where, str(error), "mend the plugin")]
-    faults = [_unknown(name, key, list(own), where) for key in given if key not in own]
-    values: dict[str, Any] = {}
-    stored: dict[str, Any] = {}
-    for key, parameter in own.items():
-        if key not in given and parameter.required:
+    values = _values(name, own, given, where)
+    margin, wrong = _margin(function, values.as_wanted, where)
+    references: dict[str, Any] = {key: {} for key, one in parameters.items() if one.role == "reference"}
+    return StepCall(name, values.as_stored, margin, references), [*values.faults, *wrong]
+
+
+@dataclass(frozen=True)
+class _Own:
+    """A parameter that YAML gives, and what holds a value against its type."""
+
+    parameter: StepParameter
+    adapter: TypeAdapter[Any]
+
+
+@dataclass(frozen=True)
+class _Values:
+    """Values of parameters, given or by default, and everything that is wrong with what was given."""
+
+    as_wanted: dict[str, Any]
+    """As the function wants them."""
+    as_stored: dict[str, Any]
+    """The same as JSON."""
+    faults: list[Fault]
+
+
+def _values(name: str, own: Sequence[_Own], given: Mapping[str, Any], where: str) -> _Values:
+    keys = [one.parameter.name for one in own]
+    faults = [_unknown(name, key, keys, where) for key in given if key not in keys]
+    as_wanted: dict[str, Any] = {}
+    as_stored: dict[str, Any] = {}
+    for key, one in zip(keys, own, strict=True):
+        if key not in given and one.parameter.required:
             faults.append(Fault(f"{where}.{key}", "is missing", f"{name} needs it"))
             continue
-        found = given.get(key, parameter.default)
-        value, written, wrong = _fitted(adapters[key], found, f"{where}.{key}", default=key not in given)
+        found = given.get(key, one.parameter.default)
+        wanted, stored, wrong = _fitted(one.adapter, found, f"{where}.{key}", default=key not in given)
         faults += wrong
         if not wrong:
-            values[key], stored[key] = value, written
-    margin, wrong = _margin(function, values, where)
-    references: dict[str, Any] = {key: {} for key, one in parameters.items() if one.role == "reference"}
-    return StepCall(name, stored, margin, references), [*faults, *wrong]
+            as_wanted[key], as_stored[key] = wanted, stored
+    return _Values(as_wanted, as_stored, faults)
 
 
 def _unknown(name: str, key: str, own: Sequence[str], where: str) -> Fault:

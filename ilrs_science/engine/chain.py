@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -94,30 +96,56 @@ def _call_parameters(function: StepFunction, call: StepCall) -> dict[str, Any]:
     }
 
 
-def _apply(function: StepFunction, call: StepCall, ds: xr.Dataset, site: Site, part: Part) -> xr.Dataset:
-    """Run one step, piece by piece where its references change within the samples."""
+@dataclass(frozen=True)
+class _Bound:
+    """A step with all that it is given; of each reference parameter, the several that apply one after the other."""
+
+    function: StepFunction
+    fixed: Mapping[str, Any]
+    references: Mapping[str, Sequence[Reference]]
+
+    def on(self, ds: xr.Dataset, time: int | None) -> xr.Dataset:
+        """Run the step over samples, with the references valid at a time, or the first."""
+        return _checked_call(self.function, ds, {**self.fixed, **_valid_at(self.references, time)})
+
+    def changes(self) -> list[int]:
+        """Return when one reference takes the place of another."""
+        return sorted({one.start for several in self.references.values() for one in several[1:]})
+
+
+def _bound(function: StepFunction, call: StepCall, site: Site, part: Part) -> _Bound:
     roles = {name: one.role for name, one in step_parameters(function).items()}
     fixed = _call_parameters(function, call)
-    fixed |= {name: site if role == "site" else part.axis for name, role in roles.items() if role in ("site", "axis")}
-    chosen = {
-        name: [references.load(r) for r in by_site.get(site.name, ())] for name, by_site in call.references.items()
-    }
+    fixed |= {name: site if role == "site" else part.axis for name, role in roles.items() if role in {"site", "axis"}}
+    references_here = {name: by_site.get(site.name, ()) for name, by_site in call.references.items()}
+    loaded = {name: [references.load(one) for one in several] for name, several in references_here.items()}
+    return _Bound(function, fixed, loaded)
+
+
+def _apply(function: StepFunction, call: StepCall, ds: xr.Dataset, site: Site, part: Part) -> xr.Dataset:
+    """Run one step, piece by piece where its references change within the samples."""
+    step = _bound(function, call, site, part)
     times = sample_times(ds)
     if declared_scope(function) == "granule":
         # A whole granule takes the reference of its first sample on the axis.
-        began = max(int(times.min(initial=part.axis.stop)), part.task.origin)
-        return _checked_call(function, ds, fixed | _valid_at(chosen, began))
-    changes = sorted({one.start for several in chosen.values() for one in several[1:]})
+        return step.on(ds, max(int(times.min(initial=part.axis.stop)), part.task.origin))
+    changes = step.changes()
     if not changes or not len(times):
-        return _checked_call(function, ds, fixed | _valid_at(chosen, None))
+        return step.on(ds, None)
+    return _piecewise(step, ds, changes, call.margin)
+
+
+def _piecewise(step: _Bound, ds: xr.Dataset, changes: Sequence[int], margin: int) -> xr.Dataset:
+    """Run a step over the samples between changes, each time with those within the margin, and join what it makes."""
+    times = sample_times(ds)
     pieces, positions = [], []
-    for low, high in zip([None, *changes], [*changes, None], strict=True):
+    for low, high in pairwise([None, *changes, None]):
         since, until = (-_EVER if low is None else low), (_EVER if high is None else high)
         inside = (times >= since) & (times < until)
         if not inside.any():
             continue
-        near = np.flatnonzero((times >= since - call.margin) & (times < until + call.margin))
-        piece = _checked_call(function, ds.isel(time=near), fixed | _valid_at(chosen, low))
+        near = np.flatnonzero((times >= since - margin) & (times < until + margin))
+        piece = step.on(ds.isel(time=near), low)
         pieces.append(piece.isel(time=inside[near]))
         positions.append(np.flatnonzero(inside))
     return joined(pieces).isel(time=np.argsort(np.concatenate(positions), kind="stable"))

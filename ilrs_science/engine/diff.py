@@ -87,8 +87,7 @@ class Diff:
 def compare(parts: Sequence[Part], granules: Sequence[Granule], place: Target) -> Diff:
     """Hold the parts of a plan against the records and the shards of a cube."""
     loaded = records.load(place)
-    listing = place.listing() if loaded.records else {}
-    judge = _Judge(place, listing, {one.sha256 for one in granules}, {one.url for one in granules}, environment())
+    judge = _judge(place, granules, loaded.records)
     rulings = [judge.ruling(part, loaded.records.get((part.row, part.first))) for part in parts]
     pairs = zip(parts, rulings, strict=True)
     known = [(part, one.record, one.verdict) for part, one in pairs if one.record is not None]
@@ -169,6 +168,11 @@ class _Judge:
         if state == "moved":
             record = replace(record, shards=shards.remarked(record, self.listing))
         return _Ruling("done" if record.environment == self.environment else "older", record)
+
+
+def _judge(place: Target, granules: Sequence[Granule], known: Mapping[tuple[int, int], Record]) -> _Judge:
+    listing = place.listing() if known else {}  # of a cube without records nothing stands
+    return _Judge(place, listing, {one.sha256 for one in granules}, {one.url for one in granules}, environment())
 
 
 def _differ(one: str, other: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -70,19 +71,54 @@ def overlaps(granule: Granule, axis: Axis, margin: int) -> bool:
 
 def make_parts(task: Task, declared: Declaration, shards: int, granules: Sequence[Granule]) -> list[Part]:
     """Cut an axis into parts of so many whole shards, each with the granules that it has to read."""
-    by_site = {site.name: _Shelf([g for g in granules if g.site == site.name]) for site in declared.sites}
+    shelves = {site.name: _Shelf([g for g in granules if g.site == site.name]) for site in declared.sites}
     parts: list[Part] = []
-    for row, first, region, members in _regions(declared, declared.cut.shard * shards):
-        low, high = region.start - task.margin, region.stop + task.margin
-        here = [granule for site in members for granule in by_site[site.name].overlapping(low, high)]
-        if row < 0:
-            here = [granule for granule in here if _has_exposure(granule, region, task.margin)]
-            here.sort(key=lambda g: (g.start, g.sha256, g.site))
-        # An exposure cube has parts of several sites; each names only those that it has granules of.
-        names = {granule.site for granule in here}
-        sites = tuple(site for site in members if row >= 0 or site.name in names)
-        parts.append(Part(task, len(parts), row, first, region, sites, tuple(here)))
+    for number, stretch in enumerate(_stretches(declared, declared.cut.shard * shards)):
+        here = _granules_of(stretch, shelves, task.margin)
+        sites = stretch.sites_of(here)
+        parts.append(Part(task, number, stretch.row, stretch.first, stretch.region, sites, tuple(here)))
     return parts
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """A region of a cube that becomes a part."""
+
+    row: int
+    """Index of the site in a regular cube; -1 in an exposure cube, whose sites share the axis."""
+    first: int
+    region: Axis
+    sites: tuple[Site, ...]
+
+    def sites_of(self, granules: Sequence[Granule]) -> tuple[Site, ...]:
+        """Return the sites of a part: of those of an exposure cube only the ones that it has granules of."""
+        if self.row >= 0:
+            return self.sites
+        names = {granule.site for granule in granules}
+        return tuple(site for site in self.sites if site.name in names)
+
+
+def _stretches(declared: Declaration, length: int) -> Iterator[_Stretch]:
+    """Yield the regions of so many slots that a cube consists of."""
+    axis, sites = declared.axis, declared.sites
+    rows = [(row, (site,)) for row, site in enumerate(sites)] if isinstance(axis, RegularAxis) else [(-1, sites)]
+    for row, members in rows:
+        for first in range(0, axis.count, length):
+            yield _Stretch(row, first, axis.region(first, min(first + length, axis.count)), members)
+
+
+def _granules_of(stretch: _Stretch, shelves: Mapping[str, _Shelf], margin: int) -> list[Granule]:
+    """Return the granules that a part has to read."""
+    low, high = stretch.region.start - margin, stretch.region.stop + margin
+    here = [granule for site in stretch.sites for granule in shelves[site.name].overlapping(low, high)]
+    if stretch.row >= 0:
+        return here
+    return sorted((one for one in here if _has_exposure(one, stretch.region, margin)), key=_in_order)
+
+
+def _in_order(granule: Granule) -> tuple[int, str, str]:
+    """Return what puts granules in order: in each part the same, however the inventory has them."""
+    return granule.start, granule.sha256, granule.site
 
 
 def _has_exposure(granule: Granule, region: Axis, margin: int) -> bool:
@@ -90,15 +126,6 @@ def _has_exposure(granule: Granule, region: Axis, margin: int) -> bool:
     if not margin:
         return bool((region.slots(np.array(granule.times, np.int64), granule.site) >= 0).any())
     return any(region.start - margin <= time < region.stop + margin for time in granule.times)
-
-
-def _regions(declared: Declaration, length: int) -> Iterator[tuple[int, int, Axis, tuple[Site, ...]]]:
-    """Yield row, first slot, axis and sites of every part."""
-    axis, sites = declared.axis, declared.sites
-    rows = [(row, (site,)) for row, site in enumerate(sites)] if isinstance(axis, RegularAxis) else [(-1, sites)]
-    for row, members in rows:
-        for first in range(0, axis.count, length):
-            yield row, first, axis.region(first, min(first + length, axis.count)), members
 
 
 def part_memory(instrument: Instrument, part: Part) -> int:
@@ -125,7 +152,7 @@ class _Shelf:
     """Granules of a site, found by time without looking at each."""
 
     def __init__(self, granules: Sequence[Granule]) -> None:
-        self.granules = sorted(granules, key=lambda g: (g.start, g.sha256, g.site))
+        self.granules = sorted(granules, key=_in_order)
         self.starts = np.array([g.start for g in self.granules], np.int64)
         # The furthest stop so far is sorted even where granules nest, so both bounds are binary searches.
         self.reach = np.maximum.accumulate([g.stop for g in self.granules]) if granules else self.starts

@@ -23,18 +23,29 @@ def chain_faults(pipeline: Pipeline, instrument: Instrument, parts: Sequence[Par
     One granule is read, the smallest of the first part that has any, and the steps are given its variables without a
     sample. Where that tells nothing, nothing is said: what a granule or a step has against it, the run names.
     """
-    own = {function.__name__ for function in instrument.steps}
     chosen = pipeline.chosen_steps
+    if chosen is None:
+        return []
+    names = [name for name, _ in chosen]
     part = next((part for part in parts if part.granules), None)
-    if chosen is None or part is None or own <= {name for name, _ in chosen}:
+    if part is None or _own_steps(instrument) <= set(names):
         return []
     delivered = _rehearsed(instrument, part)
-    lacking = [v.name for v in instrument.product.values if delivered is not None and v.name not in delivered]
-    if delivered is None or not lacking:
+    return [] if delivered is None else _lacking(instrument, names, delivered)
+
+
+def _own_steps(instrument: Instrument) -> set[str]:
+    return {function.__name__ for function in instrument.steps}
+
+
+def _lacking(instrument: Instrument, chosen: Sequence[str], delivered: xr.Dataset) -> list[Fault]:
+    """Return that the chosen steps leave out variables of the product, if so."""
+    lacking = [variable.name for variable in instrument.product.values if variable.name not in delivered]
+    if not lacking:
         return []
-    found = f"{', '.join(name for name, _ in chosen) or 'no step'} will never deliver {', '.join(lacking)}"
-    have = ", ".join(map(str, delivered.variables))
-    return [Fault("steps", found, f"read gives {have}; {instrument.name} has the steps {', '.join(sorted(own))}")]
+    found = f"{', '.join(chosen) or 'no step'} will never deliver {', '.join(lacking)}"
+    have, own = ", ".join(map(str, delivered.variables)), ", ".join(sorted(_own_steps(instrument)))
+    return [Fault("steps", found, f"read gives {have}; {instrument.name} has the steps {own}")]
 
 
 def _rehearsed(instrument: Instrument, part: Part) -> xr.Dataset | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 from ilrs_science.engine.account import OUTSIDE, Books, unread_granules
@@ -70,6 +71,11 @@ class Done:
     """Parts that an earlier run had done."""
 
     @property
+    def finished(self) -> list[Record]:
+        """Records of parts that are done."""
+        return [one for one in self.records.values() if one.status == "done"]
+
+    @property
     def failed(self) -> list[Record]:
         """Records of failed parts, in order."""
         return sorted((one for one in self.records.values() if one.status != "done"), key=lambda one: one.part)
@@ -85,9 +91,9 @@ def make_report(output: str, several: Sequence[Done], seconds: float) -> Report:
     """
     for one in several:
         _check_books(one)
-    every = [record for one in several for record in one.records.values()]
-    finished = [record for record in every if record.status == "done"]
-    failed = tuple(record for one in several for record in one.failed)
+    every = list(chain.from_iterable(one.records.values() for one in several))
+    finished = list(chain.from_iterable(one.finished for one in several))
+    failed = tuple(chain.from_iterable(one.failed for one in several))
     outside = 0 if failed else _outside(several, every)
     return Report(
         output=output,
@@ -100,7 +106,7 @@ def make_report(output: str, several: Sequence[Done], seconds: float) -> Report:
         rejected=_rejected(several, every),
         reasons=_reasons(every, outside),
         gone=_gone(several, finished),
-        environments=len({tuple(sorted(record.environment.items())) for record in finished}),
+        environments=_environments(finished),
         seconds=seconds,
     )
 
@@ -117,6 +123,11 @@ def _counts(several: Sequence[Done], records: Sequence[Record], outside: int) ->
     copies = {granule.url + granule.site: granule.count for one in several for granule in one.plan.duplicates}
     apart = Counts(outside + sum(copies.values()), rejected=outside, duplicate=sum(copies.values()))
     return sum((record.counts for record in records), apart)
+
+
+def _environments(finished: Sequence[Record]) -> int:
+    """Return how many versions of Python and of the libraries parts were made with."""
+    return len({tuple(sorted(record.environment.items())) for record in finished})
 
 
 def _gone(several: Sequence[Done], finished: Sequence[Record]) -> tuple[str, ...]:

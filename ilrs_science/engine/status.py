@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 from ilrs_science.model.record import Counts, Record
 from ilrs_science.store import cube, lease, records
 from ilrs_science.store.collection import cubes_at
 from ilrs_science.store.target import target
+
+_NO_PLAN = records.StoredPlan([], [], 0, {})
 
 
 @dataclass(frozen=True)
@@ -71,43 +74,99 @@ def status(url: str) -> Status:
 
 
 def _summed(url: str, several: Sequence[Status]) -> Status:
-    failed = {f"{one.output} {part}": reason for one in several for part, reason in one.failed.items()}
-    return Status(
+    nothing = Status(
         output=url,
-        parts=sum(one.parts for one in several),
-        done=sum(one.done for one in several),
-        stale=sum(one.stale for one in several),
-        failed=failed,
-        counts=sum((one.counts for one in several), Counts()),
-        rejected={file: reason for one in several for file, reason in one.rejected.items()},
-        holder=", ".join(dict.fromkeys(one.holder for one in several if one.holder)),
-        unreadable=tuple(f"{one.output} {name}" for one in several for name in one.unreadable),
-        seconds=sum(one.seconds for one in several),
-        peak_memory=max((one.peak_memory for one in several), default=0),
+        parts=0,
+        done=0,
+        stale=0,
+        failed={},
+        counts=Counts(),
+        rejected={},
+        holder="",
+        unreadable=(),
+        seconds=0,
+        peak_memory=0,
     )
+    holders = dict.fromkeys(one.holder for one in several if one.holder)
+    return replace(reduce(_together, map(_named, several), nothing), holder=", ".join(holders))
+
+
+def _named(one: Status) -> Status:
+    """Return the status of a cube with its name before each of its parts and records."""
+    return replace(
+        one,
+        failed={f"{one.output} {part}": reason for part, reason in one.failed.items()},
+        unreadable=tuple(f"{one.output} {name}" for name in one.unreadable),
+    )
+
+
+def _together(total: Status, one: Status) -> Status:
+    """Return the total with one cube more."""
+    return replace(
+        total,
+        parts=total.parts + one.parts,
+        done=total.done + one.done,
+        stale=total.stale + one.stale,
+        failed=total.failed | one.failed,
+        counts=total.counts + one.counts,
+        rejected=total.rejected | one.rejected,
+        unreadable=total.unreadable + one.unreadable,
+        seconds=total.seconds + one.seconds,
+        peak_memory=max(total.peak_memory, one.peak_memory),
+    )
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """The records that a plan asks for, as far as they are there."""
+
+    wanted: Mapping[tuple[int, int], str]
+    """Identity of every part of the plan, by region."""
+    records: Sequence[Record]
+
+    @property
+    def done(self) -> list[Record]:
+        """Those of parts that are done, in whichever way."""
+        return [record for record in self.records if record.status == "done"]
+
+    @property
+    def current(self) -> int:
+        """How many parts are done as the plan has them."""
+        return sum(record.digest == self.wanted[record.region] for record in self.done)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Failed parts by number, with the reason."""
+        return {str(record.part): record.reason for record in self.records if record.status != "done"}
+
+    @property
+    def rejected(self) -> dict[str, str]:
+        """Granules that were rejected in parts that are done, with the reason."""
+        outcomes = [outcome for record in self.done for outcome in record.outcomes]
+        return {outcome.url: outcome.fault for outcome in outcomes if outcome.fault}
 
 
 def _of_cube(url: str, *, alone: bool = True) -> Status:
     cube.open_attributes(url)
     place = target(url)
-    plan, loaded, held = records.load_plan(place), records.load(place), lease.holder(place)
-    wanted = {} if plan is None else plan.wanted
-    found = [record for region, record in loaded.records.items() if region in wanted]
-    done = [record for record in found if record.status == "done"]
-    current = [record for record in done if record.digest == wanted[record.region]]
-    all_done = alone and plan is not None and len(current) == len(wanted)
+    plan, loaded, held = records.load_plan(place) or _NO_PLAN, records.load(place), lease.holder(place)
+    wanted = plan.wanted
+    progress = _Progress(wanted, [record for region, record in loaded.records.items() if region in wanted])
+    done, current = progress.done, progress.current
+    # Samples outside the axis are told of once all parts are done, and for a cube of a collection not at all.
+    samples = plan.samples if alone and current == len(wanted) else 0
     return Status(
         output=place.url,
         parts=len(wanted),
-        done=len(current),
-        stale=len(done) - len(current),
-        failed={str(record.part): record.reason for record in found if record.status != "done"},
-        counts=_counts(done, plan.samples if plan is not None and all_done else 0),
-        rejected={outcome.url: outcome.fault for record in done for outcome in record.outcomes if outcome.fault},
+        done=current,
+        stale=len(done) - current,
+        failed=progress.failed,
+        counts=_counts(done, samples),
+        rejected=progress.rejected,
         holder="" if held is None else held.who,
         unreadable=loaded.unreadable,
-        seconds=sum(record.seconds for record in found),
-        peak_memory=max((record.peak_memory for record in found), default=0),
+        seconds=sum(record.seconds for record in progress.records),
+        peak_memory=max((record.peak_memory for record in progress.records), default=0),
     )
 
 

@@ -7,6 +7,7 @@ the one before ended (NAIF's "encoded SCLK"); a counter of few bits rolls over a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,23 +54,33 @@ class Clock:
         lengths = {len(a) for a in (self.ticks, self.times, self.rates, self.sigmas, self.sigma_rates)}
         if len(lengths) > 1 or 0 in lengths:
             raise IlrsError(f"no clock correlation: columns of {sorted(lengths)} rows; expected one length above 0")
+        if faults := [*self._segment_faults(), *self._counter_faults()]:
+            raise IlrsError(f"no clock correlation: {'; '.join(faults)}")
+
+    def _segment_faults(self) -> Iterator[str]:
+        """Yield what is wrong with the rows: ticks, times and their scale, rates, uncertainties."""
+        if self.ticks[0] < 0 or (np.diff(self.ticks) <= 0).any():
+            yield "ticks below 0, or that do not increase"
+        if (np.diff(self.times) <= 0).any():
+            yield "times that do not increase"
+        if not ((self.rates > 0) & np.isfinite(self.rates)).all():
+            yield "a rate that is no number above 0"
+        if (self.sigmas < 0).any() or not (self.sigma_rates >= 0).all():
+            yield "a negative uncertainty"
+        if self.scale not in {"tai", "tt", "et"}:
+            yield f"scale {self.scale!r}; expected tai, tt or et"
+
+    def _counter_faults(self) -> Iterator[str]:
+        """Yield what is wrong with how the clock counts, and until when."""
+        if self.modulus is not None and self.modulus <= 0:
+            yield f"modulus {self.modulus}; expected above 0"
+        if self.stop is not None and self.stop <= self.ticks[-1]:
+            yield f"stop {self.stop}; expected after the last segment"
         bounds = [] if self.partitions is None else self.partitions.tolist()
-        wrong = [
-            (self.ticks[0] < 0 or bool((np.diff(self.ticks) <= 0).any()), "ticks below 0, or that do not increase"),
-            (bool((np.diff(self.times) <= 0).any()), "times that do not increase"),
-            (not bool(((self.rates > 0) & np.isfinite(self.rates)).all()), "a rate that is no number above 0"),
-            (bool((self.sigmas < 0).any() or not (self.sigma_rates >= 0).all()), "a negative uncertainty"),
-            (self.scale not in ("tai", "tt", "et"), f"scale {self.scale!r}; expected tai, tt or et"),
-            (self.modulus is not None and self.modulus <= 0, f"modulus {self.modulus}; expected above 0"),
-            (
-                self.stop is not None and self.stop <= self.ticks[-1],
-                f"stop {self.stop}; expected after the last segment",
-            ),
-            (any(not 0 <= start < stop for start, stop in bounds), "a partition that does not start before it stops"),
-            (sum(stop - start for start, stop in bounds) >= _MOST, "partitions of more than 2^62 ticks"),
-        ]
-        if found := [text for bad, text in wrong if bad]:
-            raise IlrsError(f"no clock correlation: {'; '.join(found)}")
+        if any(not 0 <= start < stop for start, stop in bounds):
+            yield "a partition that does not start before it stops"
+        if sum(stop - start for start, stop in bounds) >= _MOST:
+            yield "partitions of more than 2^62 ticks"
 
     @classmethod
     def from_sclk(cls, path: str | Path, clock: int | None = None) -> Clock:

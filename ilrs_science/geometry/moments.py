@@ -59,38 +59,68 @@ def read_moments(time: Moments, scale: str | None = None, default: Scale | None 
         A time that is NaN, NaT or no time; a scale that is unknown, missing, or contradicts the times' own.
     """
     wanted = known_scale(scale) if scale is not None else None
-    if hasattr(time, "sidereal_time"):  # an astropy Time
+    if _is_astropy(time):
         return _from_astropy(time, wanted)
     if isinstance(time, xr.DataArray):
-        own = time.attrs.get("time_scale")
-        wanted = _agreed(known_scale(own), wanted) if own else wanted
-        return read_moments(time.values, wanted, default)
+        return read_moments(time.values, _labelled_scale(time, wanted), default)
     if isinstance(time, datetime):
-        if time.tzinfo is None and wanted is None:
-            raise IlrsError(f"{time!r} has no time zone; give it one, or say scale='utc'")
-        try:
-            text = (time.astimezone(UTC) if time.tzinfo else time).replace(tzinfo=None).isoformat()
-        except OverflowError as error:
-            raise IlrsError(f"{_BEYOND}: {time!r}") from error
-        return read_moments(text, _agreed("utc", wanted) if time.tzinfo else wanted)
+        return _from_datetime(time, wanted)
     try:
         values = np.asarray(time)
     except ValueError as error:
         raise IlrsError(f"times that make no array: {error}") from error
-    if values.dtype.kind in "UT" or (values.dtype == object and all(isinstance(v, str) for v in values.flat)):
+    if _are_texts(values):
         return _from_text(values, wanted)
-    if values.dtype == object and all(isinstance(v, datetime) or hasattr(v, "sidereal_time") for v in values.flat):
-        read = [read_moments(one, scale, default) for one in values.flat]
-        if len({own for _, own in read}) > 1:
-            raise IlrsError(f"times in several scales: {', '.join(sorted({own for _, own in read}))}")
-        return np.array([int(ns) for ns, _ in read], np.int64).reshape(values.shape), read[0][1]
+    if _are_times(values):
+        return _from_each(values, scale, default)
     return _from_numbers(values, wanted or default)
+
+
+def _is_astropy(time: Any) -> bool:
+    """Tell whether something is an astropy `Time`, without the import of astropy."""
+    return hasattr(time, "sidereal_time")
+
+
+def _are_texts(values: NDArray[Any]) -> bool:
+    return values.dtype.kind in "UT" or (values.dtype == object and all(isinstance(one, str) for one in values.flat))
+
+
+def _are_times(values: NDArray[Any]) -> bool:
+    return values.dtype == object and all(isinstance(one, datetime) or _is_astropy(one) for one in values.flat)
+
+
+def _labelled_scale(time: xr.DataArray, wanted: Scale | None) -> Scale | None:
+    """Return the scale that labelled times name, or the wanted one where they name none."""
+    own = time.attrs.get("time_scale")
+    return _agreed(known_scale(own), wanted) if own else wanted
 
 
 def _agreed(own: Scale, wanted: Scale | None) -> Scale:
     if wanted not in (None, own):
         raise IlrsError(f"times in {own} were said to be in {wanted}; convert them, or leave scale out")
     return own
+
+
+def _from_each(values: NDArray[Any], scale: str | None, default: Scale | None) -> tuple[Nanoseconds, Scale]:
+    """Return times that are objects, read one by one; they have to be of one scale."""
+    read = [read_moments(one, scale, default) for one in values.flat]
+    scales = {own for _, own in read}
+    if len(scales) > 1:
+        raise IlrsError(f"times in several scales: {', '.join(sorted(scales))}")
+    return np.array([int(ns) for ns, _ in read], np.int64).reshape(values.shape), read[0][1]
+
+
+def _from_datetime(time: datetime, wanted: Scale | None) -> tuple[Nanoseconds, Scale]:
+    """Return a time with its time zone as UTC; one without is in the wanted scale."""
+    if time.tzinfo is None:
+        if wanted is None:
+            raise IlrsError(f"{time!r} has no time zone; give it one, or say scale='utc'")
+        return _from_text(np.array(time.isoformat()), wanted)
+    try:
+        utc = time.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError as error:
+        raise IlrsError(f"{_BEYOND}: {time!r}") from error
+    return _from_text(np.array(utc.isoformat()), _agreed("utc", wanted))
 
 
 def _from_text(values: NDArray[Any], wanted: Scale | None) -> tuple[Nanoseconds, Scale]:
@@ -133,24 +163,27 @@ def _from_numbers(values: NDArray[Any], own: Scale | None) -> tuple[Nanoseconds,
     if values.dtype.kind == "f" and np.isnan(values).any():
         msg = "a time is NaN; every time must be known"
         raise IlrsError(msg)
-    if values.dtype.kind not in "Mi" and values.size:
-        raise IlrsError(f"times of type {values.dtype}; expected ISO text, datetime64, int64 ns or astropy Time")
     if not values.size:
         return np.zeros(values.shape, np.int64), own or "tai"
+    if values.dtype.kind not in "Mi":
+        raise IlrsError(f"times of type {values.dtype}; expected ISO text, datetime64, int64 ns or astropy Time")
     if own is None:
         msg = f"datetime64 and integers have no time scale; say which with scale=, one of {', '.join(SCALES)}"
         raise IlrsError(msg)
-    if values.dtype == np.dtype("datetime64"):
-        raise IlrsError("datetime64 without a unit; give one, as in datetime64[ns]")
-    if values.dtype.kind == "M":
-        if np.isnat(values).any():
-            msg = "a time is NaT; every time must be known"
-            raise IlrsError(msg)
-        days = values.astype("datetime64[D]").astype(np.int64)
-        if (np.abs(days) > _REACH // DAY).any():
-            raise IlrsError(f"{_BEYOND}: {values.flat[int(np.argmax(np.abs(days)))]}")
-        values = values.astype("datetime64[ns]")
-    ns = values.astype(np.int64)
+    ns = _count_of(values) if values.dtype.kind == "M" else values.astype(np.int64)
     if ((ns > _REACH) | (ns < -_REACH)).any():
         raise IlrsError(f"{_BEYOND}: {ns.min()} to {ns.max()} ns since 1970")
     return ns, own
+
+
+def _count_of(values: NDArray[np.datetime64]) -> Nanoseconds:
+    """Return datetime64 of any unit as ns since 1970; looked at by days first, as many of them overflow in ns."""
+    if values.dtype == np.dtype("datetime64"):
+        raise IlrsError("datetime64 without a unit; give one, as in datetime64[ns]")
+    if np.isnat(values).any():
+        msg = "a time is NaT; every time must be known"
+        raise IlrsError(msg)
+    days = values.astype("datetime64[D]").astype(np.int64)
+    if (np.abs(days) > _REACH // DAY).any():
+        raise IlrsError(f"{_BEYOND}: {values.flat[int(np.argmax(np.abs(days)))]}")
+    return values.astype("datetime64[ns]").astype(np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -28,6 +29,8 @@ _KINDS = (2, 3)
 """Chebyshev series: of the other kinds jplephem reads one, and that only to the day."""
 _SLACK = 1000
 """ns by which a time may pass the ends of a table: rounding on the way from one scale to another."""
+_FRAMES_OF_ORBITS = tuple(frame for frame in FRAMES if frame != "ENU")
+"""ENU is the frame of a site."""
 _POINTS = 4
 """A cubic through fewer positions is none."""
 
@@ -61,25 +64,33 @@ class Orbit:
         try:
             table: Any = Table.read(path, format="ascii.ecsv")
             frame, origin = (str(table.meta[key]) for key in ("frame", "origin"))
-            positions = np.stack([table[name].quantity.to_value("km") for name in ("x", "y", "z")], axis=-1)
-            speeds = [table[n].quantity.to_value("km/s") for n in ("vx", "vy", "vz") if n in table.colnames]
-            column = table["time"]
-            is_text = not hasattr(column, "jd1")
-            times = tai(np.asarray(column).astype(str), str(table.meta["scale"])) if is_text else tai(column)
+            positions = _vectors(table, ("x", "y", "z"), "km")
+            speeds = [name for name in ("vx", "vy", "vz") if name in table.colnames]
+            velocities = _vectors(table, speeds, "km/s") if speeds else None
+            orbit = cls(_times(table), positions, velocities, frame, origin)
             empty = [name for name in table.colnames if np.ma.is_masked(table[name])]
         except (OSError, ValueError, KeyError, TypeError, AttributeError, IlrsError) as error:
             raise FormatError(f"{path}: not a table of positions ({error!r}); see the reference of geometry") from error
-        problems = [
-            (frame not in FRAMES or frame == "ENU", f"frame {frame!r}"),
-            (origin not in _ORIGINS, f"origin {origin!r}, known are {', '.join(_ORIGINS)}"),
-            (len(times) < _POINTS or bool((np.diff(times) <= 0).any()), "times that do not increase, or fewer than 4"),
-            (bool(empty), f"empty cells in {', '.join(empty)}"),
-            (len(speeds) not in (0, 3), f"{len(speeds)} components of the velocity, expected none or three"),
-            (not all(np.isfinite(values).all() for values in (positions, *speeds)), "a value that is not a number"),
-        ]
-        if found := [text for wrong, text in problems if wrong]:
-            raise FormatError(f"{path}: {'; '.join(found)}")
-        return cls(times, positions, np.stack(speeds, axis=-1) if speeds else None, frame, origin)
+        if faults := list(orbit._faults(empty)):
+            raise FormatError(f"{path}: {'; '.join(faults)}")
+        return orbit
+
+    def _faults(self, empty: Sequence[str]) -> Iterator[str]:
+        """Yield what is wrong with the positions of a table, of which these columns have empty cells."""
+        if self.frame not in _FRAMES_OF_ORBITS:
+            yield f"frame {self.frame!r}"
+        if self.origin not in _ORIGINS:
+            yield f"origin {self.origin!r}, known are {', '.join(_ORIGINS)}"
+        if len(self.times) < _POINTS or (np.diff(self.times) <= 0).any():
+            yield "times that do not increase, or fewer than 4"
+        if empty:
+            yield f"empty cells in {', '.join(empty)}"
+        # A table without velocities has none that could be wrong.
+        velocities = np.zeros((len(self.times), 3)) if self.velocities is None else self.velocities
+        if (count := velocities.shape[-1]) != 3:  # noqa: PLR2004 - as positions
+            yield f"{count} components of the velocity, expected none or three"
+        if not (np.isfinite(self.positions).all() and np.isfinite(velocities).all()):
+            yield "a value that is not a number"
 
     def at(self, moments: Nanoseconds) -> Floats:
         """Return positions, km, shape (..., 3), in the orbit's own frame and from its own origin.
@@ -103,6 +114,19 @@ class Orbit:
         if self.velocities is None:
             return CubicSpline(seconds, self.positions)
         return CubicHermiteSpline(seconds, self.positions, self.velocities)
+
+
+def _vectors(table: Any, names: Sequence[str], unit: str) -> Floats:
+    """Return columns of a table side by side, in a unit."""
+    return np.stack([table[name].quantity.to_value(unit) for name in names], axis=-1)
+
+
+def _times(table: Any) -> Nanoseconds:
+    """Return the column `time` as TAI; as text it is in the scale that the table names, else it says its own."""
+    column = table["time"]
+    if hasattr(column, "jd1"):  # an astropy Time
+        return tai(column)
+    return tai(np.asarray(column).astype(str), str(table.meta["scale"]))
 
 
 def position(  # noqa: PLR0913 - what, when, and as seen from where

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from math import prod
@@ -41,6 +42,81 @@ class Sclk:
     """Start and stop of every partition, ticks, shape (n, 2)."""
 
 
+@dataclass(frozen=True)
+class _Variables:
+    """The variables of one clock as the kernel has them, in exact numbers."""
+
+    kind: Decimal
+    system: Decimal
+    coefficients: Sequence[Decimal]
+    """Threes of encoded SCLK, parallel time in seconds since J2000, and seconds a most significant count."""
+    moduli: Sequence[Decimal]
+    starts: Sequence[Decimal]
+    stops: Sequence[Decimal]
+
+    def faults(self) -> Iterator[str]:
+        """Yield what is wrong with them."""
+        in_ticks = [*self.coefficients[::3], *self.moduli, *self.starts, *self.stops]
+        if self.kind != 1:
+            yield f"clock of type {self.kind}; expected 1"
+        if self.system not in {_TDB, _TT}:
+            yield f"time system {self.system}; expected 1 (TDB) or 2 (TT)"
+        if len(self.coefficients) % 3:
+            yield f"{len(self.coefficients)} coefficients; expected threes"
+        if len(self.starts) != len(self.stops):
+            yield f"{len(self.starts)} starts and {len(self.stops)} ends of partitions"
+        if min(self.moduli) < 1:
+            yield "a modulus below 1"
+        if max(map(abs, (*in_ticks, *self.coefficients))) >= _MOST:
+            yield "a number beyond 2^62"
+        if any(value % 1 for value in in_ticks):
+            yield "ticks that are no whole numbers"
+        if max(map(abs, self.coefficients[1::3])) > _LATEST:
+            yield "a time that int64 nanoseconds do not reach"
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """The variables of a text kernel, values as text."""
+
+    path: str | Path
+    pool: Mapping[str, Sequence[str]]
+
+    def number_of(self, clock: int | None) -> int:
+        """Return the number by which variables name the wanted clock, or the only one: the NAIF number without sign."""
+        named = [re.fullmatch(r"SCLK_DATA_TYPE_(\d+)", name) for name in self.pool]
+        clocks = [-int(found[1]) for found in named if found]
+        chosen = clocks[0] if clock is None and len(clocks) == 1 else clock
+        if chosen not in clocks:
+            raise FormatError(f"{self.path}: clock {clock} is not to be had; the kernel has {clocks or 'none'}")
+        return -chosen
+
+    def numbers(self, name: str, least: int = 1) -> list[Decimal]:
+        """Return the values of a variable, so many or more."""
+        texts = self.pool.get(name, [])
+        try:
+            values = [Decimal(text.upper().replace("D", "E")) for text in texts]
+        except InvalidOperation as error:
+            raise FormatError(f"{self.path}: {name} is not numbers: {' '.join(texts)[:80]}") from error
+        if len(values) < least or not all(value.is_finite() and abs(value.adjusted()) < _DIGITS for value in values):
+            raise FormatError(
+                f"{self.path}: {name} has {len(values)} values; expected at least {least}, below 10^{_DIGITS}"
+            )
+        return values
+
+    def variables(self, number: int) -> _Variables:
+        """Return the variables of a clock; TDB where it names no time system."""
+        system = f"SCLK01_TIME_SYSTEM_{number}"
+        return _Variables(
+            self.numbers(f"SCLK_DATA_TYPE_{number}")[0],
+            self.numbers(system)[0] if system in self.pool else Decimal(_TDB),
+            self.numbers(f"SCLK01_COEFFICIENTS_{number}", 3),
+            self.numbers(f"SCLK01_MODULI_{number}"),
+            self.numbers(f"SCLK_PARTITION_START_{number}"),
+            self.numbers(f"SCLK_PARTITION_END_{number}"),
+        )
+
+
 def read_sclk(path: str | Path, clock: int | None = None) -> Sclk:
     """Read the correlation of one clock.
 
@@ -56,53 +132,21 @@ def read_sclk(path: str | Path, clock: int | None = None) -> Sclk:
     FormatError
         The file is no SCLK kernel of type 1, or the clock is not in it.
     """
-    pool = _read_pool(Path(path))
-    clocks = [-int(name.removeprefix("SCLK_DATA_TYPE_")) for name in pool if re.fullmatch(r"SCLK_DATA_TYPE_\d+", name)]
-    chosen = clock if clock is not None else (clocks[0] if len(clocks) == 1 else None)
-    if chosen not in clocks:
-        raise FormatError(f"{path}: clock {clock} is not to be had; the kernel has {clocks or 'none'}")
-    number = -int(chosen)
-
-    def get(name: str, least: int = 1) -> list[Decimal]:
-        texts = pool.get(f"{name}_{number}", [])
-        try:
-            values = [Decimal(text.upper().replace("D", "E")) for text in texts]
-        except InvalidOperation as error:
-            raise FormatError(f"{path}: {name}_{number} is not numbers: {' '.join(texts)[:80]}") from error
-        if len(values) < least or not all(value.is_finite() and abs(value.adjusted()) < _DIGITS for value in values):
-            raise FormatError(
-                f"{path}: {name}_{number} has {len(values)} values; expected at least {least}, below 10^{_DIGITS}"
-            )
-        return values
-
-    kind, system = (
-        get("SCLK_DATA_TYPE")[0],
-        get("SCLK01_TIME_SYSTEM")[0] if "SCLK01_TIME_SYSTEM_" + str(number) in pool else _TDB,
-    )
-    rows, moduli = get("SCLK01_COEFFICIENTS", 3), get("SCLK01_MODULI")
-    starts, stops = get("SCLK_PARTITION_START"), get("SCLK_PARTITION_END")
-    wrong = [
-        (kind != 1, f"clock of type {kind}; expected 1"),
-        (system not in (_TDB, _TT), f"time system {system}; expected 1 (TDB) or 2 (TT)"),
-        (len(rows) % 3 != 0, f"{len(rows)} coefficients; expected threes"),
-        (len(starts) != len(stops), f"{len(starts)} starts and {len(stops)} ends of partitions"),
-        (any(m < 1 for m in moduli), "a modulus below 1"),
-        (any(abs(v) >= _MOST for v in (*rows, *moduli, *starts, *stops)), "a number beyond 2^62"),
-        (any(v % 1 for v in (*rows[::3], *moduli, *starts, *stops)), "ticks that are no whole numbers"),
-        (any(abs(v) > _LATEST for v in rows[1::3]), "a time that int64 nanoseconds do not reach"),
-    ]
-    if found := [text for bad, text in wrong if bad]:
-        raise FormatError(f"{path}: {'; '.join(found)}")
-    per_count = prod(int(modulus) for modulus in moduli[1:])
-    if per_count >= _MOST:
-        raise FormatError(f"{path}: {per_count} ticks a count; expected below 2^62")
+    kernel = _Kernel(path, _read_pool(Path(path)))
+    said = kernel.variables(kernel.number_of(clock))
+    if faults := list(said.faults()):
+        raise FormatError(f"{path}: {'; '.join(faults)}")
+    ticks_per_count = prod(map(int, said.moduli[1:]))
+    if ticks_per_count >= _MOST:
+        raise FormatError(f"{path}: {ticks_per_count} ticks a count; expected below 2^62")
+    seconds = said.coefficients[1::3]
     return Sclk(
-        np.array([int(v) for v in rows[::3]], np.int64),
-        np.array([int((v * SECOND).to_integral_value()) for v in rows[1::3]], np.int64) + J2000,
-        np.array([float(v) for v in rows[2::3]]),
-        per_count,
-        system == _TDB,
-        np.array([[int(a), int(b)] for a, b in zip(starts, stops, strict=True)], np.int64),
+        ticks=np.array(said.coefficients[::3], np.int64),
+        times=np.array([int((second * SECOND).to_integral_value()) for second in seconds], np.int64) + J2000,
+        seconds_per_count=np.array(said.coefficients[2::3], np.float64),
+        ticks_per_count=ticks_per_count,
+        is_tdb=said.system == _TDB,
+        partitions=np.array([said.starts, said.stops], np.int64).T,
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,34 @@ _STEP = int(GRID * SECOND)
 _STRETCH, _BLOCK = 131072, 8192
 """Samples whose rotations are evaluated together, and samples that are turned at a time, in the processor's cache."""
 _PARALLEL = 1e-8
+
+
+@dataclass(frozen=True)
+class _Way:
+    """From which frame into which, and what that needs."""
+
+    source: str
+    target: str
+    site: Site | None
+    given: Ephemeris | None
+    name: str
+    """Of the ephemeris: a lazy block takes the kernels of the process that computes it, which have to be the same."""
+
+    def check(self, mean_field: ArrayLike | None) -> None:
+        """Refuse frames that are none, or that need what was not given."""
+        check_frame(self.source, self.site)
+        if self.target != "MFA":
+            check_frame(self.target, self.site)
+        elif mean_field is None:
+            msg = "MFA needs mean_field=, the low-passed field in the source frame"
+            raise IlrsError(msg)
+
+    def attributes(self, moments: Nanoseconds) -> dict[str, str]:
+        """Return what vectors in the target frame tell of it."""
+        about = {"frame": self.target, "ephemeris": self.name, **_notes({self.source, self.target}, moments)}
+        if self.site is not None and self.target == "ENU":
+            about["site"] = self.site.name
+        return about
 
 
 def transform(  # noqa: PLR0913 - the vectors, the frames, the moments, and what they need
@@ -78,21 +107,13 @@ def transform(  # noqa: PLR0913 - the vectors, the frames, the moments, and what
     IlrsError
         As in `rotation`; vectors without three components, or that do not fit the times.
     """
-    used = chosen(ephemeris)
-    for frame in (source, *(() if target == "MFA" else (target,))):
-        check_frame(frame, site)
-    if target == "MFA" and mean_field is None:
-        msg = "MFA needs mean_field=, the low-passed field in the source frame"
-        raise IlrsError(msg)
+    way = _Way(source, target, site, ephemeris, chosen(ephemeris).name)
+    way.check(mean_field)
     fields: list[Any] = [mean_field] if target == "MFA" else []
-    # A lazy block takes the kernels of the process that computes it, which have to be those of the same name.
-    turn = partial(_to_mean_field if fields else _turn, source=source, site=site, given=ephemeris, name=used.name)
-    turn = turn if fields else partial(turn, target=target)
+    turn = partial(_to_mean_field if fields else _turn, way)
     if isinstance(vectors, xr.DataArray):
         moments = _labelled_moments(vectors, time, scale)
-        about = {"frame": target, "ephemeris": used.name, **_notes({source, target}, moments.values)}
-        if site is not None and target == "ENU":
-            about["site"] = site.name
+        about = way.attributes(moments.values)
         turned = _labelled(turn, vectors, moments, fields, axis)
         turned.attrs.pop("site", None)  # of the frame that is left
         return turned.assign_attrs(about)
@@ -100,12 +121,7 @@ def transform(  # noqa: PLR0913 - the vectors, the frames, the moments, and what
         msg = "vectors without labels have no times; give time="
         raise IlrsError(msg)
     values, given = np.asarray(vectors), tai(time, scale)
-    if not values.ndim or values.shape[-1] != 3 or values.dtype.kind not in "fiu":  # noqa: PLR2004
-        raise IlrsError(f"vectors of type {values.dtype} and shape {values.shape}; expected numbers, (..., 3)")
-    if any(np.shape(field) not in ((3,), values.shape) for field in fields):
-        raise IlrsError(f"a mean field of shape {np.shape(fields[0])}; expected (3,) or {values.shape}")
-    if given.ndim and given.shape != values.shape[-1 - given.ndim : -1]:
-        raise IlrsError(f"times of shape {given.shape} do not fit vectors of shape {values.shape}")
+    _check_shapes(values, given, fields)
     return turn(values, given, *fields)
 
 
@@ -162,20 +178,11 @@ def _labelled(
         raise IlrsError(f"no dimension {axis!r} of three components in {dict(vectors.sizes)}; say which with axis=")
     if vectors.chunks is not None:
         vectors = vectors.chunk({axis: -1})
-    labelled = []
-    for field in fields:
-        is_bare = not isinstance(field, xr.DataArray)
-        if is_bare and np.ndim(field) not in (1, vectors.ndim):
-            raise IlrsError(f"a mean field of shape {np.shape(field)}; expected (3,) or {vectors.shape}")
-        named = xr.DataArray(field, dims=(axis,) if np.ndim(field) == 1 else vectors.dims) if is_bare else field
-        if any(vectors.sizes.get(name) != size for name, size in named.sizes.items()) or axis not in named.dims:
-            raise IlrsError(f"a mean field along {dict(named.sizes)}; expected (3,) or along {dict(vectors.sizes)}")
-        labelled.append(named)
     turned: xr.DataArray = xr.apply_ufunc(
         turn,
         vectors,
         moments,
-        *labelled,
+        *(_labelled_field(field, vectors, axis) for field in fields),
         input_core_dims=[[axis], [], *([axis] for _ in fields)],
         output_core_dims=[[axis]],
         dask="parallelized",
@@ -185,41 +192,47 @@ def _labelled(
     return turned.transpose(*vectors.dims).rename(vectors.name)
 
 
-def _to_mean_field(  # noqa: PLR0913 - the vectors and what their frame needs
-    vectors: NDArray[Any],
-    moments: Nanoseconds,
-    mean_field: Any,
-    *,
-    source: str,
-    site: Site | None,
-    given: Ephemeris | None,
-    name: str,
-) -> NDArray[Any]:
+def _labelled_field(field: ArrayLike | xr.DataArray, vectors: xr.DataArray, axis: str) -> xr.DataArray:
+    """Return a mean field with dimensions: those of the vectors, or the components alone."""
+    if isinstance(field, xr.DataArray):
+        labelled = field
+    else:
+        if np.ndim(field) not in {1, vectors.ndim}:
+            raise IlrsError(f"a mean field of shape {np.shape(field)}; expected (3,) or {vectors.shape}")
+        labelled = xr.DataArray(field, dims=(axis,) if np.ndim(field) == 1 else vectors.dims)
+    if any(vectors.sizes.get(name) != size for name, size in labelled.sizes.items()) or axis not in labelled.dims:
+        raise IlrsError(f"a mean field along {dict(labelled.sizes)}; expected (3,) or along {dict(vectors.sizes)}")
+    return labelled
+
+
+def _check_shapes(values: NDArray[Any], moments: Nanoseconds, fields: Sequence[Any]) -> None:
+    """Refuse bare arrays that are no vectors, or times and mean fields that do not fit them."""
+    if not values.ndim or values.shape[-1] != 3 or values.dtype.kind not in "fiu":  # noqa: PLR2004
+        raise IlrsError(f"vectors of type {values.dtype} and shape {values.shape}; expected numbers, (..., 3)")
+    for field in fields:
+        if np.shape(field) not in ((3,), values.shape):
+            raise IlrsError(f"a mean field of shape {np.shape(field)}; expected (3,) or {values.shape}")
+    if moments.ndim and moments.shape != values.shape[-1 - moments.ndim : -1]:
+        raise IlrsError(f"times of shape {moments.shape} do not fit vectors of shape {values.shape}")
+
+
+def _to_mean_field(way: _Way, vectors: NDArray[Any], moments: Nanoseconds, mean_field: Any) -> NDArray[Any]:
     """Rotate vectors into the frame of their mean field; r is up at the site, or towards the Sun without one."""
-    local, axis = ("GSE", [1.0, 0.0, 0.0]) if site is None else ("ENU", [0.0, 0.0, 1.0])
+    local, axis = ("GSE", [1.0, 0.0, 0.0]) if way.site is None else ("ENU", [0.0, 0.0, 1.0])
     reference = np.broadcast_to(np.array(axis), (*moments.shape, 3))
-    radial = _turn(reference, moments, source=local, target=source, site=site, given=given, name=name)
+    radial = _turn(replace(way, source=local, target=way.source), reference, moments)
     turned = apply(mean_field_aligned(mean_field, radial), vectors)
     return turned.astype(np.result_type(vectors.dtype, np.float32), copy=False)
 
 
-def _turn(  # noqa: PLR0913 - the vectors, the frames and what they need
-    vectors: NDArray[Any],
-    moments: Nanoseconds,
-    *,
-    source: str,
-    target: str,
-    site: Site | None,
-    given: Ephemeris | None,
-    name: str,
-) -> NDArray[Any]:
+def _turn(way: _Way, vectors: NDArray[Any], moments: Nanoseconds) -> NDArray[Any]:
     """Rotate vectors (..., time, 3), times (time,) or of any shape that broadcasts to that of the vectors."""
     shape = vectors.shape[:-1]
     result = np.empty(vectors.shape, np.result_type(vectors.dtype, np.float32))
-    if source == target:
+    if way.source == way.target:
         result[...] = vectors
         return result
-    ephemeris = chosen(given, name)
+    ephemeris = chosen(way.given, way.name)
     times = np.broadcast_to(moments, shape).reshape(-1)
     flat_in, flat_out = vectors.reshape(-1, 3), result.reshape(-1, 3)
     for first in range(0, times.size, _STRETCH):
@@ -227,7 +240,7 @@ def _turn(  # noqa: PLR0913 - the vectors, the frames and what they need
         cells = times[part] // _STEP
         cells = np.unique(cells[np.flatnonzero(np.diff(cells, prepend=cells[0] - 1))])
         nodes = np.union1d(cells, cells + 1)
-        matrices = between(source, target, nodes * _STEP, site, ephemeris)
+        matrices = between(way.source, way.target, nodes * _STEP, way.site, ephemeris)
         _turn_block(flat_in[part], times[part], nodes, matrices, flat_out[part])
     return result
 

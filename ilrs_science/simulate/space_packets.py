@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def simulate_packets(
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    truth: dict[int, dict[str, Any]] = {apid: {"time": []} for apid in (HOUSEKEEPING, SCIENCE, EVENTS, IMAGES)}
+    truth: dict[int, dict[str, list[Any]]] = {apid: {"time": []} for apid in (HOUSEKEEPING, SCIENCE, EVENTS, IMAGES)}
     sent: list[tuple[int, bytes]] = []
     begin = parse_utc(_START)
     for number in range(count):
@@ -86,22 +86,28 @@ def simulate_packets(
         when = number * SECOND + millisecond * 10**6 + microsecond * 1000
         for apid, make in ((HOUSEKEEPING, _housekeeping), (SCIENCE, _science), (EVENTS, _event), (IMAGES, _image)):
             values, data = make(rng)
-            whole = _lost(apid, number, flaws)
-            if not whole:
-                truth[apid]["time"].append(begin + when)
-                for name, value in values.items():
-                    truth[apid].setdefault(name, []).append(value)
-            sent += _packets(apid, number, _clock(when) + data, whole)
+            lost = _lost(apid, number, flaws)
+            if not lost:
+                _note(truth[apid], {"time": begin + when, **values})
+            sent += _packets(apid, number, _clock(when) + data, lost)
     stream, put = _flawed([packet for _, packet in sent], flaws, prefix, rng)
-    put["gaps"], put["missing"] = (1, 3) if "gap" in flaws else (0, 0)
-    put["incomplete"] = SEGMENTS - 1 if "incomplete" in flaws else 0
+    put |= _left_out(flaws)
     paths = folder / "packets.tlm", folder / "definition.xml", folder / "science.csv"
     for path, content in zip(paths, (stream, xtce().encode(), table().encode()), strict=True):
         path.write_bytes(content)
-    arrays = {
-        apid: {name: np.array(v) for name, v in values.items()} for apid, values in truth.items() if apid != EVENTS
-    }
-    return SpacePackets(*paths, {**arrays, EVENTS: truth[EVENTS]}, put)
+    # Events differ in length, so that theirs stay lists.
+    told = {apid: values if apid == EVENTS else _as_arrays(values) for apid, values in truth.items()}
+    return SpacePackets(*paths, told, put)
+
+
+def _note(truth: dict[str, list[Any]], values: Mapping[str, Any]) -> None:
+    """Add the values of one packet to those of the packets before."""
+    for name, value in values.items():
+        truth.setdefault(name, []).append(value)
+
+
+def _as_arrays(values: Mapping[str, list[Any]]) -> dict[str, NDArray[Any]]:
+    return {name: np.array(of_packets) for name, of_packets in values.items()}
 
 
 def simulate_lexi(
@@ -197,6 +203,12 @@ def _lost(apid: int, number: int, flaws: Collection[str]) -> str:
     if apid == HOUSEKEEPING and "gap" in flaws and number in {14, 15, 16}:
         return "gap"
     return "incomplete" if apid == IMAGES and "incomplete" in flaws and number == 5 else ""  # noqa: PLR2004 - any
+
+
+def _left_out(flaws: Collection[str]) -> dict[str, int]:
+    """Return how much of what was sent does not arrive, and in how many gaps: see `_lost`."""
+    gaps, missing = (1, 3) if "gap" in flaws else (0, 0)
+    return {"gaps": gaps, "missing": missing, "incomplete": SEGMENTS - 1 if "incomplete" in flaws else 0}
 
 
 def _packets(apid: int, number: int, data: bytes, lost: str) -> Iterator[tuple[int, bytes]]:

@@ -112,14 +112,7 @@ def open_cubes(url: str, *, start: str | None = None, stop: str | None = None, s
     found = existing_collection(target(url))
     if found is None:
         raise CubeError(f"no collection of cubes at {url}; give the output of a pipeline with a partition")
-    low, high = (np.datetime64(end.rstrip("Z"), "ns") if end else None for end in (start, stop))
-    reached = {url: count for url in map(found.member, found.labels) if (count := _most_within(url, low, high))}
-    total = sum(reached.values())
-    if total > MOST_SLOTS:
-        raise CubeError(f"{url}: the span holds {total} times, an index at most {MOST_SLOTS}; give start and stop")
-    pieces = [piece for one in reached if (piece := _within(open_cube(one), low, high)).sizes["time"]]
-    if not pieces:
-        raise CubeError(f"{url}: no cube holds a time in this span; there are {', '.join(found.labels) or 'none'}")
+    pieces = _pieces(url, found, _Span(_limit(start), _limit(stop)))
     if site is not None:
         pieces = [_only(piece, site) for piece in pieces]
     joined: xr.Dataset = xr.concat(
@@ -134,27 +127,53 @@ def open_cubes(url: str, *, start: str | None = None, stop: str | None = None, s
     return joined
 
 
-def _most_within(url: str, low: Limit, high: Limit) -> int:
-    """Return how many times of a cube may lie in a span, at most, by arithmetic: nothing is opened but its root."""
-    found = existing(target(url))
-    if found is None:
-        return 0
-    axis = found.schema["axis"]
-    if axis == "exposures":
-        return found.count
-    first, last = (
-        open_end if limit is None else (int(utc_to_tai(limit.astype(np.int64))) - axis["start"]) // axis["step"] + more
-        for limit, open_end, more in ((low, 0, 0), (high, found.count, 2))
-    )
-    return max(0, min(last, found.count) - max(first, 0))
+def _pieces(url: str, collection: Collection, span: _Span) -> list[xr.Dataset]:
+    """Return what of each cube of a collection lies in a span, in order of time."""
+    most = {cube: span.most_of(cube) for cube in map(collection.member, collection.labels)}
+    if (total := sum(most.values())) > MOST_SLOTS:
+        raise CubeError(f"{url}: the span holds {total} times, an index at most {MOST_SLOTS}; give start and stop")
+    cut = [span.cut(open_cube(cube)) for cube, count in most.items() if count]
+    pieces = [piece for piece in cut if piece.sizes["time"]]
+    if not pieces:
+        labels = ", ".join(collection.labels) or "none"
+        raise CubeError(f"{url}: no cube holds a time in this span; there are {labels}")
+    return pieces
 
 
-def _within(cube: xr.Dataset, low: Limit, high: Limit) -> xr.Dataset:
-    """Return the times from `low` up to, but without, `high`."""
-    times = cube["time"].values
-    first = 0 if low is None else int(np.searchsorted(times, low))
-    last = len(times) if high is None else int(np.searchsorted(times, high))
-    return cube.isel(time=slice(first, max(first, last)))
+@dataclass(frozen=True)
+class _Span:
+    """Times from `low` up to, but without, `high`; None for no limit."""
+
+    low: Limit
+    high: Limit
+
+    def most_of(self, url: str) -> int:
+        """Return how many times of a cube may lie in it, at most, by arithmetic: nothing is opened but its root."""
+        found = existing(target(url))
+        if found is None:
+            return 0
+        axis = found.schema["axis"]
+        if axis == "exposures":
+            return found.count
+        first = 0 if self.low is None else _slot(self.low, axis)
+        last = found.count if self.high is None else _slot(self.high, axis) + 2
+        return max(0, min(last, found.count) - max(first, 0))
+
+    def cut(self, cube: xr.Dataset) -> xr.Dataset:
+        """Return the part of a cube that lies in it."""
+        times = cube["time"].values
+        first = 0 if self.low is None else int(np.searchsorted(times, self.low))
+        last = len(times) if self.high is None else int(np.searchsorted(times, self.high))
+        return cube.isel(time=slice(first, max(first, last)))
+
+
+def _limit(utc: str | None) -> Limit:
+    return np.datetime64(utc.rstrip("Z"), "ns") if utc else None
+
+
+def _slot(limit: np.datetime64, axis: Mapping[str, int]) -> int:
+    """Return the number of the slot of a regular axis that a time lies in; below 0 for one before its start."""
+    return (int(utc_to_tai(limit.astype(np.int64))) - axis["start"]) // axis["step"]
 
 
 def _only(cube: xr.Dataset, site: str) -> xr.Dataset:

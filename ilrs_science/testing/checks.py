@@ -12,6 +12,7 @@ from ilrs_science.testing import checks_of_declarations as declarations
 from ilrs_science.testing import checks_of_files as files
 from ilrs_science.testing import checks_of_runs as runs
 from ilrs_science.testing import checks_of_steps as steps_alone
+from ilrs_science.testing import checks_of_values as values
 from ilrs_science.testing.case import Case, Steps, prepare, told
 from ilrs_science.testing.report import ConformanceError, Report, Result
 
@@ -35,7 +36,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
             steps_alone.block_boundaries,
             steps_alone.schema,
             steps_alone.edge_blocks,
-            steps_alone.flags_and_uncertainty,
+            values.flags_and_uncertainty,
             runs.memory,
             runs.every_sample_counted,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -16,9 +16,9 @@ import xarray as xr
 from ilrs_science import references
 from ilrs_science.catalog import sample_times
 from ilrs_science.engine.chain import check_samples
-from ilrs_science.model.product import Variable
 from ilrs_science.model.step import StepFunction
 from ilrs_science.testing.case import Case, Reading, blaming, region_of
+from ilrs_science.testing.checks_of_values import check_owned_up
 from ilrs_science.testing.comparison import difference
 from ilrs_science.testing.outside import noting_outside_access
 from ilrs_science.testing.report import ConformanceError
@@ -130,36 +130,7 @@ def edge_blocks(case: Case) -> None:
                     out = case.calibrate(extreme, block, what)
                     _check_shape(case, extreme, block, out)
                 if what == _NOT_A_NUMBER:
-                    _check_owned_up(case, case.whole(reading), out)
-
-
-def flags_and_uncertainty(case: Case) -> None:
-    """Check that values come with a usable uncertainty, and flags are declared ones."""
-    product = case.instrument.product
-    delivered = {variable.name: variable for variable in product.values}
-    outcomes = [case.whole(reading) for reading in case.readings]
-    for variable in product.declared:
-        name = f"{variable.name}_uncertainty"
-        if variable.coordinate or variable.name.endswith("_uncertainty") or np.dtype(variable.dtype).kind != "f":
-            continue
-        if name not in delivered:
-            raise ConformanceError(f"{variable.name} has no uncertainty; deliver {name}, all NaN where nobody knows it")
-        if delivered[name].units != variable.units:
-            raise ConformanceError(
-                f"{name} is in {delivered[name].units!r}; expected {variable.units!r}, as {variable.name}"
-            )
-        absent = [one for one in (variable.name, name) if any(one not in out for out in outcomes)]
-        if absent:
-            raise ConformanceError(f"the steps deliver no {' and no '.join(absent)}; the product declares it")
-        _check_uncertainty(outcomes, variable, name)
-    declared = sum(product.flags.values())
-    for out in outcomes:
-        stray = int(np.bitwise_or.reduce(out["quality"].values, axis=None)) & ~declared
-        if stray:
-            known = ", ".join(f"{meaning} {mask}" for meaning, mask in product.flags.items())
-            raise ConformanceError(
-                f"quality has bits {stray:#x} that the product does not declare; it declares {known}"
-            )
+                    check_owned_up(case, case.whole(reading), out, what)
 
 
 def _run_wrapped(case: Case, wrap: Callable[[StepFunction], StepFunction]) -> None:
@@ -263,46 +234,6 @@ def _filled(ds: xr.Dataset, fill: Callable[[np.dtype[Any]], float | int | None])
         if name != "quality" and one.dtype.kind in "fiu" and (value := fill(one.dtype)) is not None
     }
     return ds.assign(new) if new else None
-
-
-def _check_owned_up(case: Case, normal: xr.Dataset, out: xr.Dataset) -> None:
-    """Raise if NaN came in and a good-looking number went out.
-
-    A number that is the same as without NaN does not depend on it, and is right.
-    """
-    for variable in case.instrument.product.declared:
-        if variable.coordinate or np.dtype(variable.dtype).kind != "f":
-            continue
-        value = out[variable.name]
-        made_up = (abs(value) < np.inf) & _unflagged(out, variable) & (value != normal[variable.name])
-        if made_up.any():
-            raise ConformanceError(
-                f"{_NOT_A_NUMBER}: {variable.name} is {_first(value, made_up):g} without a flag in "
-                f"{int(made_up.sum())} values; expected NaN, or a flag in quality"
-            )
-
-
-def _check_uncertainty(outcomes: Sequence[xr.Dataset], variable: Variable, name: str) -> None:
-    if all(bool(np.isnan(out[name]).all()) for out in outcomes):
-        return  # declared as unknown
-    for out in outcomes:
-        sigma = out[name]
-        impossible = (sigma <= 0) | (sigma == np.inf)
-        bad = (abs(out[variable.name]) < np.inf) & _unflagged(out, variable) & impossible
-        if bad.any():
-            raise ConformanceError(
-                f"{name} is {_first(sigma, bad):g} in {int(bad.sum())} good values; expected more than 0, "
-                "or NaN where nobody knows it"
-            )
-
-
-def _first(array: xr.DataArray, where: xr.DataArray) -> float:
-    return float(array.values[where.transpose(*map(str, array.dims)).values][0])
-
-
-def _unflagged(out: xr.Dataset, variable: Variable) -> xr.DataArray:
-    good = out["quality"] == 0
-    return good.all([name for name in good.dims if name not in variable.dims])
 
 
 @contextmanager

@@ -179,25 +179,43 @@ def _labels(cube: Cube) -> Iterator[Wanted]:
 
 
 def _data(cube: Cube) -> Iterator[Wanted]:
-    product = cube.schema["product"]
-    for one in product["variables"]:
-        dtype, encoding = np.dtype(one["dtype"]), one["encoding"] or {}
-        masked = dtype.kind in "iu" and one["fill"] is None
-        stored = np.dtype(f"{dtype.kind}{min(2 * dtype.itemsize, _WIDEST)}") if masked else dtype
-        codec = ("lz4", 5, "bitshuffle" if dtype.kind == "f" else "shuffle")
-        keys = zip(("codec", "level", "shuffle"), codec, strict=True)
-        blosc = tuple(encoding.get(key, default) for key, default in keys)
-        units = {"units": one["units"]}
-        empty = one["fill"] if one["fill"] is not None else _unused(stored)
-        yield _variable(cube, one["name"], one["dims"], stored, empty, masked=masked, attributes=units, blosc=blosc)
+    for one in cube.schema["product"]["variables"]:
+        yield _values(cube, one)
         if one["uncertainty"] and not one["coordinate"]:
-            sigma = dtype if dtype.kind == "f" else np.dtype("f4")
-            yield _variable(cube, f"{one['name']}_uncertainty", one["dims"], sigma, math.nan, attributes=units)
-    yield _variable(cube, "quality", product["quality"], np.dtype("u4"), 1)
+            yield _uncertainty(cube, one)
+    yield _variable(cube, "quality", cube.schema["product"]["quality"], np.dtype("u4"), 1)
     if cube.regular and cube.schema["place"] == "mean":
         yield _variable(cube, "count", ["time"], np.dtype("u4"), 0)
     else:
         yield _variable(cube, "time_offset", ["time"], np.dtype("i8"), 0, attributes={"units": "ns"})
+
+
+def _values(cube: Cube, declared: Mapping[str, Any]) -> Wanted:
+    """Return the array of a variable of the product; integers without a fill value are stored in twice the bytes."""
+    dtype, fill = np.dtype(declared["dtype"]), declared["fill"]
+    masked = dtype.kind in "iu" and fill is None
+    stored = np.dtype(f"{dtype.kind}{min(2 * dtype.itemsize, _WIDEST)}") if masked else dtype
+    empty = _unused(stored) if fill is None else fill
+    blosc = {"codec": "lz4", "level": 5, "shuffle": "bitshuffle" if dtype.kind == "f" else "shuffle"}
+    blosc |= declared["encoding"] or {}
+    return _variable(
+        cube,
+        declared["name"],
+        declared["dims"],
+        stored,
+        empty,
+        masked=masked,
+        attributes={"units": declared["units"]},
+        blosc=(blosc["codec"], blosc["level"], blosc["shuffle"]),
+    )
+
+
+def _uncertainty(cube: Cube, declared: Mapping[str, Any]) -> Wanted:
+    """Return the array of the 1 sigma of a variable: as precise as that where it is floating, else float32."""
+    dtype = np.dtype(declared["dtype"])
+    sigma = dtype if dtype.kind == "f" else np.dtype("f4")
+    units = {"units": declared["units"]}
+    return _variable(cube, f"{declared['name']}_uncertainty", declared["dims"], sigma, math.nan, attributes=units)
 
 
 def _unused(dtype: np.dtype[Any]) -> float:

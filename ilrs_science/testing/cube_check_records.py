@@ -168,18 +168,27 @@ def _plan_faults(cube: Cube, records: Mapping[Region, Record]) -> Iterator[Fault
     if wrong := misfit(plan, PLAN):
         yield Fault(name, wrong, f"expected {', '.join(PLAN)}")
         return
+    if cube.complete:
+        yield from _finished_faults(cube, plan, name, records)
+
+
+def _finished_faults(
+    cube: Cube, plan: Mapping[str, Any], name: str, records: Mapping[Region, Record]
+) -> Iterator[Fault]:
+    """Yield where the plan of a finished cube does not cover it, or is not done."""
     regions = [tuple(one) for one in plan["regions"]]
-    if not cube.complete:
-        return
-    covered = sorted(regions)
-    yield from differs(f"{name}.regions", _joined(covered), [(row, 0, cube.count) for row in cube.rows])
-    for region, digest in zip(regions, plan["digests"], strict=False):
-        record = records.get((region[0], region[1]))
-        done = record is not None and record["status"] == "done" and record["digest"] == digest
-        if not done or record is None or record["count"] != region[2]:
+    yield from differs(f"{name}.regions", _joined(sorted(regions)), [(row, 0, cube.count) for row in cube.rows])
+    for (row, first, count), digest in zip(regions, plan["digests"], strict=False):
+        record = records.get((row, first))
+        if not _is_done(record, count, digest):
             found = "no record" if record is None else f"a record {record['status']} of {record['digest']}"
-            yield Fault(f"records.{region[:2]}", f"found {found}", f"the cube is complete: done, with {digest}")
+            yield Fault(f"records.{(row, first)}", f"found {found}", f"the cube is complete: done, with {digest}")
     yield from differs(f"{name}.digests", len(plan["digests"]), len(regions))
+
+
+def _is_done(record: Record | None, count: int, digest: str) -> bool:
+    """Tell whether a record is that of a region of so many slots, done as the plan has it."""
+    return record is not None and (record["status"], record["count"], record["digest"]) == ("done", count, digest)
 
 
 def _joined(regions: list[tuple[int, ...]]) -> list[tuple[int, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,22 @@ _UNDECODABLE = (ValueError, RuntimeError, OSError, TypeError, KeyError)
 """What codecs raise over bytes that they did not write."""
 
 
+@dataclass(frozen=True)
+class _Region:
+    """Slots of a row that share a shard of every variable."""
+
+    row: int
+    number: int
+    first: int
+    last: int
+
+    @property
+    def selection(self) -> tuple[int | slice, ...]:
+        """What selects its cells in an array."""
+        slots = slice(self.first, self.last)
+        return (self.row, slots) if self.row >= 0 else (slots,)
+
+
 def value_faults(cube: Cube) -> Iterator[Fault]:
     """Yield what is wrong with the data variables."""
     arrays = {one.name: one for one in wanted(cube) if one.is_data}
@@ -27,8 +44,8 @@ def value_faults(cube: Cube) -> Iterator[Fault]:
     stored = set(cube.place.names)
     for row in cube.rows:
         for number in range(-(-cube.count // length)):
-            last = min((number + 1) * length, cube.count)
-            yield from _shard_faults(cube, arrays, stored, (row, number, number * length, last))
+            region = _Region(row, number, number * length, min((number + 1) * length, cube.count))
+            yield from _region_faults(cube, arrays, stored, region)
     for name in ("lon", "lat", "height"):
         yield from _pattern_faults(name, cube.values(name, slice(None)))
 
@@ -39,25 +56,26 @@ def shard_key(want: Wanted, row: int, number: int) -> str:
     return f"{want.name}/c/{lead}{number}" + "/0" * (len(want.dims) - (2 if row >= 0 else 1))
 
 
-def _shard_faults(
-    cube: Cube, arrays: Mapping[str, Wanted], stored: set[str], region: tuple[int, int, int, int]
-) -> Iterator[Fault]:
-    row, number, first, last = region
-    selection = (row, slice(first, last)) if row >= 0 else (slice(first, last),)
-    keys = {name: shard_key(one, row, number) for name, one in arrays.items()}
-    if not any(key in stored for key in keys.values()):
-        yield from _empty_faults(cube, keys["quality"], first, last)
+def _region_faults(cube: Cube, arrays: Mapping[str, Wanted], stored: set[str], region: _Region) -> Iterator[Fault]:
+    keys = {name: shard_key(one, region.row, region.number) for name, one in arrays.items()}
+    if stored.isdisjoint(keys.values()):
+        yield from _empty_faults(cube, keys["quality"], region.first, region.last)
         return
     values: dict[str, Values] = {}
     for name, key in keys.items():
         try:
-            values[name] = cube.values(name, selection)
+            values[name] = cube.values(name, region.selection)
         except _UNDECODABLE as error:
             yield Fault(key, f"cannot be decoded: {error}", "a shard as the metadata of its array have it")
     for name, found in values.items():
         if keys[name] in stored and _is_empty(found, arrays[name]):
             yield Fault(keys[name], "is stored and every cell is empty", "an empty shard is not stored")
         yield from _pattern_faults(keys[name], found)
+    yield from _sense_faults(cube, keys, values, region.first)
+
+
+def _sense_faults(cube: Cube, keys: Mapping[str, str], values: Mapping[str, Values], first: int) -> Iterator[Fault]:
+    """Yield where flags, values and offsets of a region do not go together; of those that could be decoded."""
     if "quality" in values:
         yield from _flag_faults(cube, keys["quality"], values["quality"], first)
         for variable in cube.schema["product"]["variables"]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from itertools import batched
 from os import cpu_count
+from typing import Literal
 
 from ilrs_science import registry
 from ilrs_science.catalog.companions import watched
@@ -22,6 +20,11 @@ from ilrs_science.catalog.listing import expand
 from ilrs_science.catalog.settling import settled
 from ilrs_science.catalog.table import Inventory, Rejection, file_of, names_inventory
 from ilrs_science.errors import PluginError
+from ilrs_science.executors import items
+from ilrs_science.executors.child import Quarantine
+from ilrs_science.executors.items import Limits
+from ilrs_science.executors.local import local_pool
+from ilrs_science.executors.window import mapped
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 
@@ -29,8 +32,6 @@ _BATCH = 64
 """Files that a worker takes at once."""
 _PROCESSES_FROM = 1000
 """Files from which on processes are worth their start; threads share one interpreter."""
-_AHEAD = 4
-"""Batches that wait for each worker."""
 
 
 def inventory(  # noqa: PLR0913 - what one may ask for
@@ -40,6 +41,7 @@ def inventory(  # noqa: PLR0913 - what one may ask for
     sites: Collection[str] | None = None,
     known: Inventory | None = None,
     progress: Callable[[int, int], None] | None = None,
+    executor: Literal["threads", "processes"] | None = None,
     workers: int | None = None,
 ) -> Inventory:
     """Index raw files; what is none, cannot be read now, or matches nothing is named with the reason.
@@ -58,9 +60,11 @@ def inventory(  # noqa: PLR0913 - what one may ask for
         An earlier inventory; files that did not change since are not opened again.
     progress
         Called with files done and files in all.
+    executor
+        Processes survive a file that crashes its reader, which is then named; threads start at once. By default
+        processes where there are many files.
     workers
-        Threads that index, or processes if there are many files; by default one for each processor, at least four
-        threads.
+        How many; by default one for each processor, at least four threads.
     """
     asked = _asked(patterns, instruments, sites)
     searched = _searched(asked)
@@ -69,11 +73,11 @@ def inventory(  # noqa: PLR0913 - what one may ask for
     results = list(_unchanged(known, states_now, readers, asked.candidates).values())
     same = {one.url for one in results}
     work = {url: site for url, site in searched.sites.items() if url not in same}
-    for result in _index(work, asked, workers):
+    for result in _index(work, asked, executor, workers):
         results.append(result)
         if progress is not None:
             progress(len(results), len(searched.sites))
-    granules, rejected = settled(results)
+    granules, rejected = settled(sorted(results, key=lambda one: one.url))
     listed = _listed(asked)
     state_of = {
         one.url: f"{states_now[one.url]} {one.beside}"
@@ -203,54 +207,38 @@ def _unchanged(
     return same
 
 
-def _index(work: Mapping[str, str], asked: _Asked, workers: int | None) -> Iterator[Indexed]:
-    """Index files, with a bounded number of them under way."""
-    many = len(work) >= _PROCESSES_FROM and "forkserver" in multiprocessing.get_all_start_methods()
-    count = workers or max(cpu_count() or 1, 1 if many else 4)
-    names = [one.name for one in asked.candidates]
-    task = partial(_index_batch, names=names, by_format=asked.by_format)
-    rest, done = list(work.items()), 0
-    try:
-        with _processes(count) if many else ThreadPoolExecutor(count) as pool:
-            for result in _windowed(pool, task, batched(rest, _BATCH if many else 1), _AHEAD * count):
-                yield result
-                done += 1
-    except BrokenProcessPool:  # a script without a main guard, which processes cannot import, or one that was killed
-        with ThreadPoolExecutor(max(count, 4)) as pool:
-            yield from _windowed(pool, task, batched(rest[done:], 1), _AHEAD * count)
-
-
 type _Batch = tuple[tuple[str, str], ...]
+"""Files, each with the site that its path names."""
 
 
-def _windowed(
-    pool: Executor, task: Callable[[_Batch], list[Indexed]], batches: Iterator[_Batch], ahead: int
-) -> Iterator[Indexed]:
-    waiting: deque[Future[list[Indexed]]] = deque()
-    try:
-        for batch in batches:
-            waiting.append(pool.submit(task, batch))
-            if len(waiting) > ahead:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-    finally:
-        for one in waiting:
-            one.cancel()
-
-
-def _processes(count: int) -> ProcessPoolExecutor:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ilrs_science"])
-    return ProcessPoolExecutor(count, mp_context=context, initializer=_ignore_interrupts)
-
-
-def _ignore_interrupts() -> None:
-    import signal  # noqa: PLC0415 - only processes need it
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops them
+def _index(work: Mapping[str, str], asked: _Asked, executor: str | None, workers: int | None) -> Iterator[Indexed]:
+    """Index files, with a bounded number of them under way; one that a process does not survive is tried alone."""
+    executor = executor or ("processes" if len(work) >= _PROCESSES_FROM else "threads")
+    count = workers or max(cpu_count() or 1, 1 if executor == "processes" else 4)
+    names = [one.name for one in asked.candidates]
+    task, limits = partial(_index_batch, names=names, by_format=asked.by_format), Limits()
+    # Threads take one file at a time: a batch would keep one of them busy while the others have nothing to do.
+    size = min(_BATCH, -(-len(work) // count)) if executor == "processes" else 1
+    lost: list[tuple[str, str]] = []
+    with closing(local_pool(executor, count, task, limits)) as pool:
+        for ended in mapped(pool, batched(work.items(), max(1, size))):
+            if ended is not None and ended.value is None:
+                lost += ended.item
+            elif ended is not None:
+                yield from ended.value or ()
+    with closing(Quarantine()) as quarantine:
+        for file in lost:
+            alone = quarantine.tried(task, (file,), limits)
+            if alone.value is None:
+                yield Indexed(file[0], reason=alone.reason, outage=alone.cause == "killed")
+            else:
+                yield from alone.value
 
 
 def _index_batch(batch: _Batch, names: list[str], by_format: bool) -> list[Indexed]:
     candidates = [registry.instrument(name) for name in names]
-    return [index_file(url, site, candidates, by_format=by_format) for url, site in batch]
+    found = []
+    for url, site in batch:
+        items.enter(f"indexing {url}")
+        found.append(index_file(url, site, candidates, by_format=by_format))
+    return found

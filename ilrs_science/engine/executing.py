@@ -6,14 +6,12 @@ import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ilrs_science.engine.quarantine import quarantine, reduce_suspicious
 from ilrs_science.engine.worker import reduce_ticket
-from ilrs_science.errors import IlrsError
 from ilrs_science.executors.items import Limits, Pool, Underway
-from ilrs_science.executors.local import Processes, Serial, Threads
+from ilrs_science.executors.local import local_pool
 from ilrs_science.executors.window import mapped
 from ilrs_science.model.part import Part
 from ilrs_science.model.record import Record
@@ -67,11 +65,6 @@ class Executor:
     client: Client | None = None
     limits: Limits = field(default_factory=Limits)
 
-    @property
-    def count(self) -> int:
-        """How many workers this machine is to have."""
-        return self.workers or os.cpu_count() or 1
-
     @contextmanager
     def pool(self) -> Iterator[Workers]:
         """Yield workers that do parts."""
@@ -86,14 +79,7 @@ class Executor:
             from ilrs_science.executors.dask import OnDask  # noqa: PLC0415 - distributed is slow to import
 
             return OnDask(self.client, reduce_ticket, self.limits)
-        kinds: dict[str, Callable[[], Workers]] = {
-            "serial": partial(Serial, reduce_ticket),
-            "threads": partial(Threads, self.count, reduce_ticket, self.limits),
-            "processes": partial(Processes, self.count, reduce_ticket, self.limits),
-        }
-        if self.name not in kinds:
-            raise IlrsError(f"no executor {self.name!r}; it is serial, threads or processes, or give a cluster")
-        return kinds[self.name]()
+        return local_pool(self.name, self.workers or os.cpu_count() or 1, reduce_ticket, self.limits)
 
 
 def records(pool: Workers, work: Work, limits: Limits) -> Generator[Record | Slow | None]:

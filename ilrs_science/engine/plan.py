@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ilrs_science import catalog, registry
 from ilrs_science.code import code_of
@@ -27,7 +27,6 @@ from ilrs_science.engine.resolve import absent_reference_words, with_references
 from ilrs_science.errors import CubeError, Fault, FormatError, OutageError, PlanError
 from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
 from ilrs_science.model.granule import Granule
-from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Task, digest
 from ilrs_science.model.site import Site
 from ilrs_science.pipeline import Pipeline, TimeSpan
@@ -43,6 +42,7 @@ def plan(
     *,
     strict: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    executor: Literal["threads", "processes"] | None = None,
     **overrides: Any,
 ) -> Plan | CollectionPlan:
     """Plan a pipeline; reads raw files to index them, writes nothing.
@@ -55,6 +55,8 @@ def plan(
         Whether a warning is a fault.
     progress
         Called with files indexed and files in all.
+    executor
+        Who indexes raw files, as for `inventory`.
 
     Raises
     ------
@@ -65,7 +67,7 @@ def plan(
     """
     checked = check(source, overrides)
     pipeline = checked.pipeline
-    inventory = _inventory(pipeline, checked.instrument, progress)
+    inventory = _inventory(checked, progress, executor)
     whole = _laid_out(checked, inventory)
     if checked.partition == "none":
         return _one_cube(checked, whole, pipeline, strict=strict)
@@ -148,7 +150,9 @@ def _one_cube(checked: Checked, whole: _Whole, pipeline: Pipeline, *, strict: bo
 
 
 def _inventory(
-    pipeline: Pipeline, instrument: Instrument, progress: Callable[[int, int], None] | None
+    checked: Checked,
+    progress: Callable[[int, int], None] | None,
+    executor: Literal["threads", "processes"] | None,
 ) -> catalog.Inventory:
     """Index the raw files of a pipeline.
 
@@ -159,9 +163,14 @@ def _inventory(
     OutageError
         Files could not be read: what they hold is unknown, and no sample of theirs may be taken for missing.
     """
+    pipeline = checked.pipeline
     try:
         inventory = catalog.inventory(
-            pipeline.raw, instruments=[instrument.name], sites=_known_sites(pipeline), progress=progress
+            pipeline.raw,
+            instruments=[checked.instrument.name],
+            sites=_known_sites(pipeline),
+            progress=progress,
+            executor=executor,
         )
     except OSError as error:
         raise OutageError(f"raw files cannot be listed: {error}") from error

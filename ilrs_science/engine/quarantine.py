@@ -1,6 +1,6 @@
 """A part that a worker did not survive: tried again alone, in a process of its own, until the culprit has a name.
 
-Law 13: what twice, alone, crashes or passes our limits is rejected by name; any other death of a process is an outage.
+What twice, alone, crashes or passes our limits is rejected by name; any other death of a process is an outage.
 """
 
 from __future__ import annotations
@@ -12,9 +12,6 @@ from ilrs_science.engine.worker import failed, reduce_ticket, try_ticket
 from ilrs_science.executors.child import Quarantine
 from ilrs_science.executors.items import Ended, Limits
 from ilrs_science.store import tables
-
-_TRIES = 3
-"""Deaths of a process by somebody else's hand after which the part is left to another run."""
 
 quarantine = Quarantine()
 """Of this process."""
@@ -37,7 +34,7 @@ def reduce_suspicious(suspicious: Mapping[str, Any]) -> dict[str, Any]:
     ticket, limits = suspicious["ticket"], Limits(**suspicious["limits"])
     rejected: dict[int, str] = {}
     while True:
-        ended = _twice({**ticket, "rejected": rejected}, limits)
+        ended = quarantine.tried(reduce_ticket, {**ticket, "rejected": rejected}, limits)
         if ended.value is not None:
             return dict(ended.value)
         if ended.cause == "killed":
@@ -46,17 +43,6 @@ def reduce_suspicious(suspicious: Mapping[str, Any]) -> dict[str, Any]:
         if not culprits:
             return _failed(ticket, ended, "fault")
         rejected |= culprits
-
-
-def _twice(ticket: Ticket, limits: Limits) -> Ended[Ticket, Any]:
-    """Try a part alone until it comes to its end, or does not for the second time by its own fault."""
-    faults = 0
-    for _ in range(_TRIES):
-        ended = quarantine.call(reduce_ticket, ticket, limits)
-        faults += ended.cause in ("crash", "limit")
-        if ended.value is not None or faults == 2:  # noqa: PLR2004 - once may be chance
-            break
-    return ended
 
 
 def _culprits(ticket: Ticket, ended: Ended[Ticket, Any], rejected: Mapping[int, str], limits: Limits) -> dict[int, str]:

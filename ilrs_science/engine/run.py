@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dataclasses import replace as replaced
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ilrs_science.engine.diff import VERDICTS, compare
 from ilrs_science.engine.executing import Execute, Executor, ExecutorName, Slow, Work
@@ -121,7 +121,8 @@ def run(  # noqa: PLR0913 - what, where, and what may be replaced
     planned = isinstance(source, Plan | CollectionPlan)
     if planned and overrides:
         raise IlrsError(f"a plan is made already; give {', '.join(overrides)} to `plan`")
-    made = source if isinstance(source, Plan | CollectionPlan) else make_plan(source, **overrides)
+    indexer: Literal["processes"] | None = "processes" if cluster is not None or executor == "processes" else None
+    made = source if isinstance(source, Plan | CollectionPlan) else make_plan(source, executor=indexer, **overrides)
     plans = cubes_of(made)
     consent = Consent(replace, forget_missing, redo_environment)
     refuse_unasked(plans, consent)

@@ -37,6 +37,8 @@ _PROGRAM = (
 _IN_COPIES = "in copies"
 _LOOK = 0.5
 """Seconds between two looks at the time and memory of children."""
+_TRIES = 3
+"""Of an item in quarantine."""
 _START = 300.0
 """Seconds that a process may take to import what it needs, from a cold disk that many share; its item has not begun."""
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS, signal.SIGTRAP}
@@ -196,6 +198,19 @@ class Quarantine:
         except BaseException:
             self.close()  # Ctrl-C; or what the function raised, after which nothing is in hand
             raise
+
+    def tried(self, function: Callable[[Any], Any], item: Any, limits: Limits) -> Ended[Any, Any]:
+        """Call it until it comes to an end, or for the second time crashes or passes a limit by itself.
+
+        Deaths by somebody else's hand say nothing of the item; after three of them it is left to another run.
+        """
+        faults = 0
+        for _ in range(_TRIES):
+            ended = self.call(function, item, limits)
+            faults += ended.cause in ("crash", "limit")
+            if ended.cause is None or faults == 2:  # noqa: PLR2004 - once may be chance
+                break
+        return ended
 
     def close(self) -> None:
         """End the process."""

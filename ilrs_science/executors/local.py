@@ -10,10 +10,36 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ilrs_science.errors import LimitError
+from ilrs_science.errors import IlrsError, LimitError
 from ilrs_science.executors import items
 from ilrs_science.executors.child import Child, heard
-from ilrs_science.executors.items import Ended, Limits, Stage, Underway
+from ilrs_science.executors.items import Ended, Limits, Pool, Stage, Underway
+
+
+def local_pool[Item, Value](
+    name: str, count: int, function: Callable[[Item], Value], limits: Limits
+) -> Pool[Item, Value]:
+    """Return workers of this machine.
+
+    Parameters
+    ----------
+    name
+        `serial`, `threads` or `processes`.
+    function
+        For processes one that can be imported by its name.
+
+    Raises
+    ------
+    IlrsError
+        There is no such executor.
+    """
+    if name == "serial":
+        return Serial(function)
+    if name == "threads":
+        return Threads(count, function, limits)
+    if name == "processes":
+        return Processes(count, function, limits)
+    raise IlrsError(f"no executor {name!r}; it is serial, threads or processes, or give a cluster")
 
 
 class Serial[Item, Value]:

@@ -139,3 +139,17 @@ def test_a_part_that_hangs_in_threads_ends_the_run_by_name(evil: Evil) -> None:
     evil.fill(["hang"])
     with pytest.raises(LimitError, match=r"a worker is at reading for more than 0\.5 s; threads cannot be stopped"):
         ilrs.run(evil.pipeline(["hang"]), limits=Limits(seconds=0.5))
+
+
+def test_files_that_crash_their_reader_are_named_when_processes_index_them_and_the_others_are_indexed(
+    evil: Evil, tmp_path: Path
+) -> None:
+    harms = ["segfault", "os-exit", "exit"]
+    bad = evil.fill(harms)
+    pipeline = evil.pipeline(harms, instrument="toy-evil-unindexed")
+    report = ilrs.run(pipeline, executor="processes", workers=2)
+    assert report.exit_code == 3
+    assert report.rejected.keys() == bad.keys()
+    said = [reason.partition(" in ")[0] for reason in report.rejected.values()]
+    assert said[:2] == ["crashed (SIGSEGV)", "ended its process with status 7"]
+    assert report.counts.placed == 12

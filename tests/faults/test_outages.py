@@ -18,6 +18,7 @@ from ilrs_science.engine.report import Report
 from ilrs_science.engine.verify import verify
 from ilrs_science.engine.worker import reduce
 from ilrs_science.errors import CubeBusyError, LeaseLostError, OutageError
+from ilrs_science.executors import window
 from ilrs_science.raw import fetching
 from ilrs_science.store import lease
 from ilrs_science.store import target as places
@@ -108,6 +109,24 @@ def test_a_granule_rejected_for_its_bytes_is_tried_again_when_they_change(small:
     assert list(report.rejected) == [str(raw)]
     raw.write_bytes(whole)
     assert ilrs.run(small.pipeline(), executor="serial").exit_code == 0
+    assert_same_bytes(straight, small.folder / "cube.zarr")
+
+
+@pytest.mark.parametrize("fault", ["503", "429"])
+def test_a_server_that_asks_to_be_left_alone_is_asked_again_later_and_no_part_fails(
+    small: Small, archive: Proxy, straight: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(window, "_PAUSE", 0.001)
+    plan = ilrs.plan(remote(small, archive))
+    refused: list[str] = []
+
+    def at_first(verb: str, path: str) -> str | None:
+        refused.append(path)
+        return fault if len(refused) <= 12 else None
+
+    archive.fails = at_first
+    assert ilrs.run(plan).exit_code == 0
+    assert len(refused) > 12
     assert_same_bytes(straight, small.folder / "cube.zarr")
 
 

@@ -75,3 +75,4 @@ def harms(ds: xr.Dataset, *, how: str) -> xr.Dataset:
 
 
 instrument = replace(clock, name="toy-evil", files="*.evil", index=index, read=read, steps=(to_units, harms))
+unindexed = replace(instrument, name="toy-evil-unindexed", index=None)

@@ -8,6 +8,7 @@ TOYS = {
         "toy-clock": "ilrs_toys.clock:instrument",
         "toy-frames": "ilrs_toys.camera:instrument",
         "toy-evil": "ilrs_toys.evil:instrument",
+        "toy-evil-unindexed": "ilrs_toys.evil:unindexed",
     },
     "ilrs_science.steps": {"negate": "ilrs_toys.negation:change_of_sign"},
 }

@@ -241,7 +241,7 @@ def _windowed(
 
 def _processes(count: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ilrs_science"])
+    context.set_forkserver_preload(["ilrs_science.catalog"])
     return ProcessPoolExecutor(count, mp_context=context, initializer=_ignore_interrupts)
 
 

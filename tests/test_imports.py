@@ -138,3 +138,27 @@ def test_the_pytest_plugin_loads_no_library_in_a_run_that_does_not_use_it(tmp_pa
     assert "ilrs_science.testing.plugin" in found
     assert packages(found) & HEAVY == set()
     assert not {name for name in found if name.startswith(("ilrs_science.model", "ilrs_science.engine"))}
+
+
+ILRS = "import sys; sys.argv[0] = 'ilrs'; from ilrs_science.cli.app import main; main()"
+COMPLETING = {"_ILRS_COMPLETE": "complete_bash", "COMP_WORDS": "ilrs ", "COMP_CWORD": "1"}
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_the_command_line_tells_of_itself_without_any_library(option):
+    found = loaded(ILRS, option)
+    assert packages(found) & (HEAVY | {"rich"}) == set()
+    assert not {name for name in found if name.startswith(("ilrs_science.engine", "ilrs_science.model"))}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [(["run", "--help"], {}), (["check", "--help"], {}), ([], COMPLETING), ([], {"_ILRS_COMPLETE": "source_bash"})],
+    ids=["help on run", "help on check", "completion", "script for completion"],
+)
+def test_help_on_a_command_and_completion_load_no_library(arguments, environment):
+    assert packages(loaded(ILRS, *arguments, **environment)) & HEAVY == set()
+
+
+def test_completion_knows_the_commands():
+    assert {"quickstart", "verify", "new-instrument"} <= set(python(ILRS, **COMPLETING).stdout.split())

@@ -87,9 +87,7 @@ def fork_server() -> multiprocessing.context.BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["ilrs_science.engine.worker", "dask.array"]
-    )  # xarray imports dask.array at its first use
+    context.set_forkserver_preload(["ilrs_science.engine.worker", "dask.array"])  # xarray imports the latter when used
     return context
 
 

@@ -3,31 +3,37 @@
 An instrument says how its raw files become calibrated samples. A pipeline says which instrument, which sites, when, and
 onto which time axis. A plan cuts that axis into parts. A worker fills one part alone and returns a record. The parts
 make one cube: Zarr v3 in storage, `xarray.Dataset` in hand.
+
+Each name is imported at its first use; `Dataset.ilrs` is there as soon as both this package and xarray are (ADR 0018).
 """
 
-from importlib.metadata import version
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from ilrs_science.analysis import accessor as _accessor  # registers Dataset.ilrs
-from ilrs_science.catalog import inventory, sites
-from ilrs_science.engine.plan import plan
-from ilrs_science.engine.run import run
-from ilrs_science.errors import CubeBusyError, FormatError, IlrsError, OutageError, PlanError, ReplaceError
-from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
-from ilrs_science.model.duration import Duration
-from ilrs_science.model.granule import Granule
-from ilrs_science.model.instrument import Instrument
-from ilrs_science.model.product import Encoding, Product, Variable
-from ilrs_science.model.quality import set_flag
-from ilrs_science.model.reference import Reference
-from ilrs_science.model.site import Site
-from ilrs_science.model.step import step
-from ilrs_science.registry import plugins
-from ilrs_science.store.collection import open_cubes
-from ilrs_science.store.cube import open_cube
+from ilrs_science.analysis import attaching as _attaching  # Dataset.ilrs
 
-del _accessor
+del _attaching
 
-__version__ = version("ilrs-science")
+if TYPE_CHECKING:
+    from ilrs_science.catalog.inventory import inventory
+    from ilrs_science.catalog.sites import sites
+    from ilrs_science.engine.plan import plan
+    from ilrs_science.engine.run import run
+    from ilrs_science.errors import CubeBusyError, FormatError, IlrsError, OutageError, PlanError, ReplaceError
+    from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
+    from ilrs_science.model.duration import Duration
+    from ilrs_science.model.granule import Granule
+    from ilrs_science.model.instrument import Instrument
+    from ilrs_science.model.product import Encoding, Product, Variable
+    from ilrs_science.model.quality import set_flag
+    from ilrs_science.model.reference import Reference
+    from ilrs_science.model.site import Site
+    from ilrs_science.model.step import step
+    from ilrs_science.registry import plugins
+    from ilrs_science.store.collection import open_cubes
+    from ilrs_science.store.cube import open_cube
+
+    __version__: str
 
 __all__ = [
     "Axis",
@@ -57,3 +63,49 @@ __all__ = [
     "sites",
     "step",
 ]
+
+_NAMES_IN = {
+    "catalog.inventory": ("inventory",),
+    "catalog.sites": ("sites",),
+    "engine.plan": ("plan",),
+    "engine.run": ("run",),
+    "errors": ("CubeBusyError", "FormatError", "IlrsError", "OutageError", "PlanError", "ReplaceError"),
+    "model.axis": ("Axis", "ExposureAxis", "RegularAxis"),
+    "model.duration": ("Duration",),
+    "model.granule": ("Granule",),
+    "model.instrument": ("Instrument",),
+    "model.product": ("Encoding", "Product", "Variable"),
+    "model.quality": ("set_flag",),
+    "model.reference": ("Reference",),
+    "model.site": ("Site",),
+    "model.step": ("step",),
+    "registry": ("plugins",),
+    "store.collection": ("open_cubes",),
+    "store.cube": ("open_cube",),
+}
+"""What is imported above for type checkers, for the first use."""
+_HOME = {name: module for module, names in _NAMES_IN.items() for name in names}
+_ROOMS = frozenset(
+    {"analysis", "catalog", "code", "engine", "errors", "formats", "geometry", "model", "pipeline", "raw"}
+    | {"references", "registry", "store"}
+)
+"""Modules that `ilrs.geometry` and the like reach without an import of their own."""
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in _ROOMS:
+            return import_module(f"{__name__}.{name}")
+        if name == "__version__":
+            found = import_module("importlib.metadata").version("ilrs-science")
+        elif name in _HOME:
+            found = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = found
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*(name for name in globals() if name.startswith("__")), "__version__", *__all__, *_ROOMS})

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import current_thread, main_thread
 
+TRY_AGAIN = 75
+"""Exit status, as EX_TEMPFAIL of sysexits.h: the same command may succeed later, unchanged."""
+
 _OF_THE_BYTES = frozenset({errno.EINVAL, errno.ENAMETOOLONG, errno.EOVERFLOW})
 """What a system answers to an impossible position or name, as damaged bytes may ask for."""
 

@@ -45,12 +45,10 @@ class _Times:
         return xr.DataArray(values, along, moments.dims, scale.lower(), about)
 
 
-@xr.register_dataarray_accessor("ilrs")  # type: ignore[no-untyped-call]
 class VariableAccessor(_Times):
     """Times of one variable of a cube in other scales."""
 
 
-@xr.register_dataset_accessor("ilrs")  # type: ignore[no-untyped-call]
 class CubeAccessor(_Times):
     """Times in other scales, sky and frames at the sites, good samples, flags by name and provenance of a cube."""
 

@@ -1,32 +1,34 @@
-"""The commands of `ilrs`."""
+"""The commands of `ilrs`: what they are called and take. What they do is imported when they run (ADR 0018)."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from ilrs_science import __version__, catalog, registry
-from ilrs_science.cli import cubes, show
+from ilrs_science.cli.guarding import guarded, print_json
 from ilrs_science.cli.options import AsJson, CubeUrl, Output, PipelineFile, Raw, References, Strict
-from ilrs_science.cli.terminal import CONSOLE, CONSOLE_ERRORS, Progress, UsageError, guarded, print_json
-from ilrs_science.engine.executing import ExecutorName
-from ilrs_science.engine.plan import plan as make_plan
-from ilrs_science.engine.planned import CollectionPlan, Plan
-from ilrs_science.engine.run import Consent, cubes_of, refuse_unasked
-from ilrs_science.engine.run import run as run_plan
-from ilrs_science.errors import IlrsError, ReplaceError
-from ilrs_science.geometry.time import parse_utc
-from ilrs_science.pipeline import Pipeline, json_schema, load_pipeline
-from ilrs_science.store.collection import cubes_at
-from ilrs_science.store.cube import open_cube
-from ilrs_science.store.lease import Waiting
+
+
+class _Commands(TyperGroup):
+    """The group of all commands, whose flags are off unless given.
+
+    Those that typer adds are None, and to make of that what it is typer loads pydantic: longer than all else takes.
+    """
+
+    def get_params(self, ctx: Any) -> Any:
+        params = super().get_params(ctx)
+        for flag in params:
+            if getattr(flag, "is_flag", False) and flag.default is None:
+                flag.default = False
+        return params
+
 
 app = typer.Typer(
     name="ilrs",
+    cls=_Commands,
     help="Reduce raw multi-point lunar observations to calibrated Zarr cubes.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -43,6 +45,8 @@ def main() -> None:
 def version(*, show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     """Reduce raw multi-point lunar observations to calibrated Zarr cubes."""
     if show_version:
+        from ilrs_science import __version__
+
         typer.echo(__version__)
         raise typer.Exit
 
@@ -55,7 +59,7 @@ def quickstart(
     as_json: AsJson = False,
 ) -> None:
     """Simulate a small campaign, reduce it on a local Dask cluster, and look at it."""
-    from ilrs_science.cli.quickstart import run_quickstart  # noqa: PLC0415 - pictures are slow to import
+    from ilrs_science.cli.quickstart import run_quickstart
 
     result = run_quickstart(folder, quiet=as_json)
     if as_json:
@@ -68,16 +72,12 @@ def instruments(
     name: Annotated[str | None, typer.Argument(help="One instrument, in full.")] = None, *, as_json: AsJson = False
 ) -> None:
     """List installed instruments and steps: from which package, and why one is broken."""
+    from ilrs_science.cli import plugins
+
     if name is not None:
-        described = show.instrument_as_json(registry.instrument(name))
-        print_json(described) if as_json else show.instrument(described)
-        return
-    found = [
-        asdict(plugin) | {"problem": plugin.problem or registry.load_problem(plugin)}
-        for kind in ("instruments", "steps")
-        for plugin in registry.plugins(kind)
-    ]
-    print_json(found) if as_json else show.plugins(found)
+        plugins.instrument(name, as_json=as_json)
+    else:
+        plugins.installed(as_json=as_json)
 
 
 @app.command()
@@ -99,21 +99,11 @@ def inventory(  # noqa: PLR0913 - the options of the command
     as_json: AsJson = False,
 ) -> None:
     """Index raw files into granules; files that are none are listed with the reason."""
-    if output is not None and not output.absolute().parent.is_dir():
-        raise UsageError(f"no folder {output.absolute().parent} to write the inventory to")
-    known = None
-    if output is not None and output.suffix == ".parquet" and output.exists():
-        known = catalog.Inventory.from_file(str(output))
-    span = [None if moment is None else parse_utc(moment) for moment in (start, stop)]
-    with Progress("indexing", "files", quiet=as_json) as progress:
-        found = catalog.inventory(paths, instruments=instrument, known=known, progress=progress.files)
-    if output is not None:
-        found.save(output)
-    shown = found
-    if (site, raw_format, start, stop) != (None, None, None, None):
-        shown = found.select(site=site, format=raw_format, start=span[0], stop=span[1])
-    print_json(shown.as_json()) if as_json else show.inventory(shown, output)
-    raise typer.Exit(0 if all(one.is_label for one in found.rejected) else 3)
+    from ilrs_science.cli import indexing
+
+    destination = indexing.Destination.at(output)
+    selection = indexing.Selection.of(site, raw_format, start, stop)
+    raise typer.Exit(indexing.inventory(paths, instrument, destination, selection, as_json=as_json))
 
 
 @app.command()
@@ -128,9 +118,9 @@ def plan(  # noqa: PLR0913 - options of a command
     as_json: AsJson = False,
 ) -> None:
     """Say what a run would do, and what of it is done already, or everything that is wrong; writes nothing."""
-    with Progress("indexing", "files", quiet=as_json) as progress:
-        made = make_plan(_pipeline(pipeline, raw, output, references), strict=strict, progress=progress.files)
-    print_json(made.as_json()) if as_json else show.plan(made)
+    from ilrs_science.cli import planning
+
+    planning.plan(planning.Wanted(pipeline, raw, output, references), strict=strict, as_json=as_json)
 
 
 @app.command()
@@ -154,37 +144,62 @@ def run(  # noqa: PLR0913 - options of a command
     redo: Annotated[
         list[str] | None, typer.Option(help="environment: also parts made with other versions of libraries.")
     ] = None,
+    part_timeout: Annotated[str, typer.Option(help="How long one part may take.")] = "1 h",
+    worker_memory: Annotated[
+        int | None, typer.Option(min=1, help="Bytes that a worker process of this machine may take.")
+    ] = None,
+    wait: Annotated[str, typer.Option(help="How long to wait for workers of a cluster, as in a batch queue.")] = "1 h",
     as_json: AsJson = False,
 ) -> None:
     """Run a pipeline, or go on with it.
 
     Exit 0 all good, 3 finished with rejected granules or conflicts, 1 failed, 2 usage, 75 try again unchanged.
     """
-    if executor not in ("serial", "threads", "processes"):
-        raise UsageError(f"no executor {executor!r}; it is serial, threads or processes")
-    if unknown := set(redo or ()) - {"environment"}:
-        raise UsageError(f"no cause {', '.join(sorted(unknown))} to redo; it is environment")
-    chosen: ExecutorName = executor  # type: ignore[assignment]
-    with Progress("indexing", "files", quiet=as_json) as progress:
-        made = make_plan(_pipeline(pipeline, raw, output, references), strict=strict, progress=progress.files)
-    consent = _asked(made, Consent(replace, forget_missing, redo_environment=bool(redo)))
-    waiting = Waiting(tell=CONSOLE_ERRORS.print)
-    with Progress("reducing", "parts", quiet=as_json) as progress:
-        report = run_plan(
-            made,
-            executor=chosen,
-            workers=workers,
-            cluster=cluster,
-            progress=progress.parts,
-            waiting=waiting,
-            **asdict(consent),
-        )
-    print_json(report.as_json()) if as_json else show.report(report)
-    raise typer.Exit(report.exit_code)
+    from ilrs_science.cli import planning, running
+
+    limits = running.limits(part_timeout, worker_memory, wait)
+    workforce = running.Workforce(executor, workers, cluster, limits)
+    given = running.consent(replace=replace, forget_missing=forget_missing, redo=redo)
+    wanted = planning.Wanted(pipeline, raw, output, references)
+    raise typer.Exit(running.run(wanted, workforce, given, strict=strict, as_json=as_json))
 
 
-for _command in (cubes.verify, cubes.status, cubes.info):
-    app.command()(_command)
+@app.command()
+@guarded
+def verify(
+    cube: CubeUrl,
+    *,
+    repair: Annotated[bool, typer.Option("--repair", help="Make anew what is damaged.")] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Accept shards that were copied or restored, where their bytes are right.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read every shard and hold it against its record. Exit 0 all right, 1 damaged."""
+    from ilrs_science.cli import cubes
+
+    if adopt:
+        cubes.adopt(cube, as_json=as_json)
+        return
+    raise typer.Exit(cubes.verify(cube, repair=repair, as_json=as_json))
+
+
+@app.command()
+@guarded
+def status(cube: CubeUrl, *, as_json: AsJson = False) -> None:
+    """Show parts done, waiting, stale and failed."""
+    from ilrs_science.cli import cubes
+
+    raise typer.Exit(cubes.status(cube, as_json=as_json))
+
+
+@app.command()
+@guarded
+def info(cube: CubeUrl, *, as_json: AsJson = False) -> None:
+    """Show what a cube is and how it was made; of a collection, what each of its cubes covers."""
+    from ilrs_science.cli import cubes
+
+    cubes.info(cube, as_json=as_json)
 
 
 @app.command()
@@ -200,27 +215,13 @@ def check(
 ) -> None:
     """Check a pipeline for faults, an instrument package against the contract, or a cube against its format."""
     if what.endswith((".yaml", ".yml")):
-        made = make_plan(_pipeline(Path(what), raw, None, references))
-        print_json({"ok": True, "faults": []}) if as_json else CONSOLE.print(
-            f"{what}: no faults, {len(made.parts)} parts"
-        )
-        return
-    from ilrs_science.cli.conformance import check_package, faults_of_cube, is_cube  # noqa: PLC0415 - slow to import
+        from ilrs_science.cli import planning
 
-    if is_cube(what):
-        faults = [fault for one in cubes_at(what) for fault in faults_of_cube(one)]
-        if as_json:
-            print_json({"ok": not faults, "faults": [asdict(fault) for fault in faults]})
-        else:
-            show.faults(what, faults)
-        raise typer.Exit(1 if faults else 0)
-    reports = check_package(what, raw or [], references or [])
-    if as_json:
-        print_json({name: report.as_json() for name, report in reports.items()})
-    else:
-        for name, report in reports.items():
-            show.conformance(name, report)
-    raise typer.Exit(0 if all(report.ok for report in reports.values()) else 1)
+        planning.check(what, raw, references, as_json=as_json)
+        return
+    from ilrs_science.cli import conformance
+
+    raise typer.Exit(conformance.check(what, raw or [], references or [], as_json=as_json))
 
 
 @app.command("new-instrument")
@@ -232,17 +233,9 @@ def new_instrument(
     as_json: AsJson = False,
 ) -> None:
     """Write a partner's package, ready to test."""
-    from ilrs_science.cli.new_instrument import write_package  # noqa: PLC0415
+    from ilrs_science.cli.new_instrument import new_package
 
-    target = folder or Path(name)
-    files = write_package(name, target)
-    if as_json:
-        print_json({"folder": str(target), "files": files})
-        return
-    CONSOLE.print(f"wrote {len(files)} files in {target}:")
-    for file in files:
-        CONSOLE.print(f"  {file}", highlight=False)
-    CONSOLE.print(f"next:\n  cd {target}\n  uv run pytest\n  uv run ilrs instruments {name}", highlight=False)
+    new_package(name, folder or Path(name), as_json=as_json)
 
 
 @app.command()
@@ -254,11 +247,9 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Write raw files in the true format, with the truth beside them."""
-    writer = registry.instrument(instrument).simulate
-    if writer is None:
-        raise IlrsError(f"{instrument} has no simulator")
-    files = [str(path) for path in writer(folder)]
-    print_json({"files": files}) if as_json else CONSOLE.print(f"wrote {len(files)} files below {folder}")
+    from ilrs_science.cli import plugins
+
+    plugins.simulate(instrument, folder, as_json=as_json)
 
 
 @app.command()
@@ -271,38 +262,15 @@ def quicklook(
     as_json: AsJson = False,
 ) -> None:
     """Draw a cube as PNG."""
-    from ilrs_science.analysis.quicklook import save_quicklook  # noqa: PLC0415
+    from ilrs_science.cli import cubes
 
-    path = save_quicklook(open_cube(cube), output, variable)
-    print_json({"file": str(path)}) if as_json else CONSOLE.print(f"wrote {path}")
+    cubes.quicklook(cube, output, variable, as_json=as_json)
 
 
 @app.command()
 @guarded
 def schema(*, as_json: AsJson = True) -> None:  # noqa: ARG001 - every command has --json; this one prints nothing else
     """Print the JSON Schema of a pipeline, for completion and checks in an editor."""
+    from ilrs_science.pipeline import json_schema
+
     print_json(json_schema())
-
-
-def _asked(made: Plan | CollectionPlan, consent: Consent) -> Consent:
-    """Ask on a terminal whether good data may be replaced; elsewhere the options have to say so."""
-    try:
-        refuse_unasked(cubes_of(made), consent)
-    except ReplaceError as error:
-        if not sys.stdin.isatty():
-            raise
-        CONSOLE_ERRORS.print(str(error), highlight=False, markup=False)
-        if not typer.confirm("Go on all the same?", err=True):
-            raise
-        return Consent(replace=True, forget_missing=True, redo_environment=consent.redo_environment)
-    return consent
-
-
-def _pipeline(path: Path, raw: list[str] | None, output: str | None, references: list[str] | None) -> Pipeline:
-    """Return a pipeline with the options of the command line put in; folders of references are added, not replaced."""
-    overrides: dict[str, Any] = {"raw": tuple(raw) if raw else None, "output": output}
-    pipeline = load_pipeline(path, **overrides)
-    if not references:
-        return pipeline
-    folders = (*pipeline.references.folders, *(str(Path(one).resolve()) for one in references))
-    return pipeline.model_copy(update={"references": pipeline.references.model_copy(update={"folders": folders})})

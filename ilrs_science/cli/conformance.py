@@ -2,49 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ilrs_science import catalog, registry
+from ilrs_science.cli import show
+from ilrs_science.cli.guarding import print_json
 from ilrs_science.errors import Fault, IlrsError, PluginError
+from ilrs_science.model.granule import Granule
+from ilrs_science.model.instrument import Instrument
+from ilrs_science.store.collection import cubes_at
 from ilrs_science.testing import Report, check_instrument
 from ilrs_science.testing.cube_check import check_cube
 
 
-def check_package(package: str, raw: Sequence[str], references: Sequence[str]) -> dict[str, Report]:
-    """Run the kit over an instrument, or over all of a distribution; raw files are simulated if none are given.
+def check(what: str, raw: Sequence[str], references: Sequence[str], *, as_json: bool) -> int:
+    """Check a cube, or an instrument or its package; tell what was found, and return the exit status."""
+    return _cube(what, as_json=as_json) if is_cube(what) else _package(what, Evidence(raw, references), as_json=as_json)
+
+
+def _cube(what: str, *, as_json: bool) -> int:
+    faults = [fault for one in cubes_at(what) for fault in faults_of_cube(one)]
+    if as_json:
+        print_json({"ok": not faults, "faults": [asdict(fault) for fault in faults]})
+    else:
+        show.faults(what, faults)
+    return 1 if faults else 0
+
+
+def _package(what: str, evidence: Evidence, *, as_json: bool) -> int:
+    reports = check_package(what, evidence)
+    if as_json:
+        print_json({name: report.as_json() for name, report in reports.items()})
+    else:
+        for name, report in reports.items():
+            show.conformance(name, report)
+    return 0 if all(report.ok for report in reports.values()) else 1
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an instrument is checked on."""
+
+    raw: Sequence[str]
+    """Paths, globs or URLs of raw files; none if they are to be simulated."""
+    references: Sequence[str]
+    """Folders."""
+
+    def serves(self, instrument: Instrument) -> bool:
+        """Tell whether there are raw files for an instrument, or can be."""
+        return bool(self.raw) or instrument.simulate is not None
+
+    @contextmanager
+    def of(self, instrument: Instrument) -> Iterator[Evidence]:
+        """Give what there is for one instrument, simulated if no raw files are given."""
+        if self.raw or instrument.simulate is None:
+            yield self
+            return
+        with TemporaryDirectory(prefix="ilrs-check-") as folder:
+            instrument.simulate(Path(folder))
+            simulated = Path(folder, "references")
+            folders = [str(simulated)] if simulated.is_dir() else []
+            yield Evidence([f"{folder}/raw/{{site}}/*"], [*self.references, *folders])
+
+    def granules(self, name: str) -> Sequence[Granule]:
+        """Return the granules of an instrument.
+
+        Raises
+        ------
+        IlrsError
+            There are none.
+        """
+        found = catalog.inventory(self.raw, instruments=[name])
+        if not found.granules:
+            reasons = "; ".join(f"{one.url}: {one.reason}" for one in found.rejected[:5]) or "no file found"
+            raise IlrsError(f"{name}: no granule to check with: {reasons}")
+        return found.granules
+
+
+def check_package(package: str, evidence: Evidence) -> dict[str, Report]:
+    """Run the kit over an instrument, or over all of a distribution that there is evidence for.
 
     Raises
     ------
     IlrsError
         Nothing of that name is installed, or there are no raw files to check with.
     """
+    names = _instruments_of(package)
+    reports = {}
+    for name in names:
+        instrument = registry.instrument(name)
+        if evidence.serves(instrument):
+            with evidence.of(instrument) as own:
+                granules = own.granules(name)
+                reports[name] = check_instrument(
+                    instrument, granules, references=own.references, raise_on_failure=False
+                )
+        elif len(names) == 1:
+            raise IlrsError(f"{name} has no simulator; give raw files with --raw")
+    if not reports:
+        raise IlrsError(f"no instrument of {package} has a simulator; give raw files with --raw")
+    return reports
+
+
+def _instruments_of(package: str) -> list[str]:
+    """Return the instruments of a distribution, or the one of that name."""
     known = registry.plugins("instruments")
     names = [plugin.name for plugin in known if package in (plugin.name, plugin.distribution)]
     if not names:
         packages = ", ".join(sorted({plugin.distribution for plugin in known}))
         raise PluginError(f"no instrument or package {package!r}; instruments come from {packages}")
-    reports = {}
-    for name in names:
-        instrument = registry.instrument(name)
-        with TemporaryDirectory(prefix="ilrs-check-") as folder:
-            if not raw and instrument.simulate is None:
-                if len(names) > 1:
-                    continue
-                raise IlrsError(f"{name} has no simulator; give raw files with --raw")
-            if not raw and instrument.simulate is not None:
-                instrument.simulate(Path(folder))
-            patterns = list(raw) or [f"{folder}/raw/{{site}}/*"]
-            folders = [*references, *([f"{folder}/references"] if Path(folder, "references").is_dir() else [])]
-            found = catalog.inventory(patterns, instruments=[name])
-            if not found.granules:
-                reasons = "; ".join(f"{one.url}: {one.reason}" for one in found.rejected[:5]) or "no file found"
-                raise IlrsError(f"{name}: no granule to check with: {reasons}")
-            reports[name] = check_instrument(instrument, found.granules, references=folders, raise_on_failure=False)
-    if not reports:
-        raise IlrsError(f"no instrument of {package} has a simulator; give raw files with --raw")
-    return reports
+    return names
 
 
 def is_cube(what: str) -> bool:

@@ -10,12 +10,26 @@ from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+from ilrs_science.cli.guarding import print_json
+from ilrs_science.cli.terminal import CONSOLE
 from ilrs_science.errors import IlrsError
 
 _TEMPLATE = Path(__file__).parent / "template"
 _NAMES = {
     "python-version.txt": ".python-version"
 }  # a dotted name in the template would steer the tools of this package
+
+
+def new_package(name: str, folder: Path, *, as_json: bool) -> None:
+    """Write a package and tell what to do with it."""
+    files = write_package(name, folder)
+    if as_json:
+        print_json({"folder": str(folder), "files": files})
+        return
+    CONSOLE.print(f"wrote {len(files)} files in {folder}:")
+    for file in files:
+        CONSOLE.print(f"  {file}", highlight=False)
+    CONSOLE.print(f"next:\n  cd {folder}\n  uv run pytest\n  uv run ilrs instruments {name}", highlight=False)
 
 
 def write_package(name: str, folder: Path) -> list[str]:

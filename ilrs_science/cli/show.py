@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,20 +75,44 @@ def instrument(described: Mapping[str, Any]) -> None:
     CONSOLE.print("flags: " + ", ".join(described["product"]["flags"]), highlight=False)
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """Granules of one instrument, site and format."""
+
+    instrument: str
+    site: str
+    format: str
+    granules: Sequence[Granule]
+
+    @property
+    def first_and_last(self) -> tuple[str, str]:
+        """The first and the last moment in UTC, of the granules that have times."""
+        timed = [one for one in self.granules if one.stop]
+        if not timed:
+            return "no time", ""
+        first, last = min(one.start for one in timed), max(one.stop for one in timed) - 1
+        return f"{isot(first)[:19]}Z", f"{isot(last)[:19]}Z"
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the row of a table."""
+        count, size = sum(one.count for one in self.granules), sum(one.size for one in self.granules)
+        names = (self.instrument or "unknown", self.site or "unknown", self.format)
+        return (*names, str(len(self.granules)), f"{count:,}", *self.first_and_last, f"{size:,}")
+
+
+def _kinds(granules: Iterable[Granule]) -> list[_Kind]:
+    """Return granules by instrument, site and format, in order."""
+    groups: dict[tuple[str, str, str], list[Granule]] = {}
+    for granule in granules:
+        groups.setdefault((granule.instrument, granule.site, granule.format), []).append(granule)
+    return [_Kind(*names, own) for names, own in sorted(groups.items())]
+
+
 def inventory(found: Inventory, written: Path | None) -> None:
     """Print granules by instrument and site, and every file that is none."""
     table = new_table("instrument", "site", "format", "granules", "samples", "from", "to", "bytes")
-    groups: dict[tuple[str, str, str], list[Granule]] = {}
-    for granule in found.granules:
-        groups.setdefault((granule.instrument, granule.site, granule.format), []).append(granule)
-    for (name, site, kind), own in sorted(groups.items()):
-        timed = [one for one in own if one.stop]
-        span = (min(one.start for one in timed), max(one.stop for one in timed) - 1) if timed else ()
-        first, last = (isot(time)[:19] + "Z" for time in span) if span else ("no time", "")
-        count, size = sum(one.count for one in own), sum(one.size for one in own)
-        add_row(
-            table, name or "unknown", site or "unknown", kind, str(len(own)), f"{count:,}", first, last, f"{size:,}"
-        )
+    for kind in _kinds(found.granules):
+        add_row(table, *kind.cells())
     CONSOLE.print(table)
     labels = sum(one.is_label for one in found.rejected)
     if labels:

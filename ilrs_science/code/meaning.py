@@ -54,7 +54,7 @@ def module_of(source: bytes, name: str, *, package: bool) -> Module:
         ask for it there.
     """
     try:
-        tree = _Bare().visit(ast.parse(source))
+        tree = _Bare(lazy=package and _is_ours(name)).visit(ast.parse(source))
         return _described(tree, name, package)
     except (SyntaxError, ValueError, RecursionError):
         # No Python of today; then every byte counts.
@@ -98,12 +98,25 @@ def _beyond_python(needs: Iterable[str]) -> frozenset[str]:
     return frozenset(need for need in needs if re.split("[.:]", need)[0] not in sys.stdlib_module_names)
 
 
+def _is_ours(name: str) -> bool:
+    return name.partition(".")[0] == OURS
+
+
 def _digest(tree: ast.AST) -> str:
     return hashlib.sha256(ast.unparse(tree).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class _Bare(ast.NodeTransformer):
-    """Takes out what does nothing when it runs: docstrings, and what only type checkers read."""
+    """Takes out what does nothing when it runs: docstrings, and what only type checkers read.
+
+    Parameters
+    ----------
+    lazy
+        What only type checkers read is what the package hands on at the first use, and stays.
+    """
+
+    def __init__(self, *, lazy: bool = False) -> None:
+        self.lazy = lazy
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         return None if _is_text(node.value) else self.generic_visit(node)
@@ -112,7 +125,9 @@ class _Bare(ast.NodeTransformer):
         test = node.test
         word = test.id if isinstance(test, ast.Name) else getattr(test, "attr", "")
         visited = self.generic_visit(node)
-        return list(node.orelse) if word == "TYPE_CHECKING" else visited
+        if word != "TYPE_CHECKING":
+            return visited
+        return [*(node.body if self.lazy else ()), *node.orelse]
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
@@ -196,7 +211,8 @@ def _accessor(tree: ast.AST) -> set[str]:
 
 def _dynamic(tree: ast.Module, here: str) -> Iterator[str]:
     """Give what is imported by a name that is put together at run time, as far as the source tells it."""
-    if any(_binds(statement, "__getattr__") for statement in tree.body):
+    # We import libraries by their names, and our own modules by statements, if only for type checkers (ADR 0018).
+    if not _is_ours(here) and any(_binds(statement, "__getattr__") for statement in tree.body):
         yield f"{here}:{EVERY_MODULE}"
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and node.args and _called(node) in {"import_module", "__import__"}:
@@ -207,7 +223,7 @@ def _put_together(name: ast.expr, here: str) -> Iterator[str]:
     text, whole = _beginning(name)
     if whole:
         yield _absolute(text, here)
-    elif text or here.partition(".")[0] != OURS:  # we import libraries by their names, our own modules by statements
+    elif text or not _is_ours(here):
         yield f"{_absolute(text.rpartition('.')[0] or '.', here)}:{EVERY_MODULE}"
 
 

@@ -10,11 +10,9 @@ from typing import Any
 
 from ilrs_science.engine.account import OUTSIDE, Books, unread_granules
 from ilrs_science.engine.planned import Plan
+from ilrs_science.errors import TRY_AGAIN
 from ilrs_science.model.record import Counts, Record
 from ilrs_science.store.cube import COMPLETE
-
-TRY_AGAIN = 75
-"""As EX_TEMPFAIL of sysexits.h: the same command may succeed later, unchanged."""
 
 type Records = Mapping[tuple[int, int], Record]
 """By row and first slot of their regions."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ilrs_science
-from ilrs_science.code.meaning import EVERYTHING, module_of
+from ilrs_science.code.meaning import EVERYTHING, Module, module_of
 
 PACKAGE = Path(ilrs_science.__file__).parent
 SOURCES = [
@@ -109,6 +109,22 @@ def test_what_a_package_only_hands_on_is_no_part_of_its_meaning() -> None:
     assert package("from acme.cam import camera\nX = camera()\n") != package(
         "from acme.mag import camera\nX = camera()\n"
     )
+
+
+def test_our_own_lazy_packages_hand_on_what_they_show_to_type_checkers_and_of_others_every_module_counts() -> None:
+    def lazy(name: str) -> Module:
+        source = f"""
+if TYPE_CHECKING:
+    from {name}.model.axis import Axis
+def __getattr__(name):
+    return getattr(import_module(f"{{__name__}}.{{HOME[name]}}"), name)
+"""
+        return module_of(source.encode(), name, package=True)
+
+    ours = lazy("ilrs_science")
+    assert ours.exports == {"Axis": ("ilrs_science.model.axis:Axis",)}
+    assert ours.needs == frozenset()
+    assert lazy("acme").needs == {"acme:**"}
 
 
 def test_a_source_that_is_no_python_counts_by_its_bytes() -> None:

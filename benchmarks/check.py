@@ -120,12 +120,12 @@ def a_file_in_many_parts_is_decoded_once_a_process(folder: Path) -> str:
 def planning_is_linear(folder: Path) -> str:
     """1e5 parts and their digests: at most 20 s of CPU; a part that travels: at most 4 kB."""
     from ilrs_science.catalog import Inventory
-    from ilrs_science.engine.parts import make_parts
     from ilrs_science.model.axis import RegularAxis
     from ilrs_science.model.granule import Granule
     from ilrs_science.model.part import Task
     from ilrs_science.model.product import Product, Variable
     from ilrs_science.model.site import Site
+    from ilrs_science.planning.parts import make_parts
     from ilrs_science.store.cube import Declaration
     from ilrs_science.store.encoding import Cut
     from ilrs_science.store.tables import Tables

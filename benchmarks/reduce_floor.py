@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 import ilrs_science as ilrs
-from ilrs_science.engine.planned import Plan
+from ilrs_science.planning.planned import Plan
 from ilrs_science.simulate import frame_transfer, magnetometer
 from ilrs_science.store import creating
 from ilrs_science.store.shards import write_region

@@ -17,8 +17,6 @@ del _attaching
 if TYPE_CHECKING:
     from ilrs_science.catalog.inventory import inventory
     from ilrs_science.catalog.sites import sites
-    from ilrs_science.engine.plan import plan
-    from ilrs_science.engine.run import run
     from ilrs_science.errors import CubeBusyError, FormatError, IlrsError, OutageError, PlanError, ReplaceError
     from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
     from ilrs_science.model.duration import Duration
@@ -29,7 +27,9 @@ if TYPE_CHECKING:
     from ilrs_science.model.reference import Reference
     from ilrs_science.model.site import Site
     from ilrs_science.model.step import step
+    from ilrs_science.planning.plan import plan
     from ilrs_science.registry import plugins
+    from ilrs_science.running.run import run
     from ilrs_science.store.collection import open_cubes
     from ilrs_science.store.cube import open_cube
 
@@ -67,8 +67,8 @@ __all__ = [
 _NAMES_IN = {
     "catalog.inventory": ("inventory",),
     "catalog.sites": ("sites",),
-    "engine.plan": ("plan",),
-    "engine.run": ("run",),
+    "planning.plan": ("plan",),
+    "running.run": ("run",),
     "errors": ("CubeBusyError", "FormatError", "IlrsError", "OutageError", "PlanError", "ReplaceError"),
     "model.axis": ("Axis", "ExposureAxis", "RegularAxis"),
     "model.duration": ("Duration",),
@@ -86,8 +86,8 @@ _NAMES_IN = {
 """What is imported above for type checkers, for the first use."""
 _HOME = {name: module for module, names in _NAMES_IN.items() for name in names}
 _ROOMS = frozenset(
-    {"analysis", "catalog", "code", "engine", "errors", "formats", "geometry", "model", "pipeline", "raw"}
-    | {"references", "registry", "store"}
+    {"analysis", "catalog", "code", "errors", "executors", "formats", "geometry", "model", "planning", "raw"}
+    | {"reduction", "references", "registry", "running", "store"}
 )
 """Modules that `ilrs.geometry` and the like reach without an import of their own."""
 

@@ -51,7 +51,7 @@ def test_importing_the_package_loads_no_library_and_none_of_its_rooms():
 def test_a_name_loads_its_own_room_and_not_the_engine():
     found = loaded("from ilrs_science import IlrsError")
     assert packages(found) & HEAVY == set()
-    assert "ilrs_science.engine" not in loaded("from ilrs_science import Instrument, Product, Variable")
+    assert "ilrs_science.running" not in loaded("from ilrs_science import Instrument, Product, Variable")
 
 
 def test_every_public_name_is_there_listed_and_the_one_that_type_checkers_see():
@@ -137,7 +137,7 @@ def test_the_pytest_plugin_loads_no_library_in_a_run_that_does_not_use_it(tmp_pa
     )
     assert "ilrs_science.testing.plugin" in found
     assert packages(found) & HEAVY == set()
-    assert not {name for name in found if name.startswith(("ilrs_science.model", "ilrs_science.engine"))}
+    assert not {name for name in found if name.startswith(("ilrs_science.model", "ilrs_science.running"))}
 
 
 ILRS = "import sys; sys.argv[0] = 'ilrs'; from ilrs_science.cli.app import main; main()"
@@ -148,7 +148,7 @@ COMPLETING = {"_ILRS_COMPLETE": "complete_bash", "COMP_WORDS": "ilrs ", "COMP_CW
 def test_the_command_line_tells_of_itself_without_any_library(option):
     found = loaded(ILRS, option)
     assert packages(found) & (HEAVY | {"rich"}) == set()
-    assert not {name for name in found if name.startswith(("ilrs_science.engine", "ilrs_science.model"))}
+    assert not {name for name in found if name.startswith(("ilrs_science.running", "ilrs_science.model"))}
 
 
 @pytest.mark.parametrize(

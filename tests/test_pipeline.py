@@ -7,7 +7,7 @@ import pytest
 
 from ilrs_science import PlanError
 from ilrs_science.errors import IlrsError
-from ilrs_science.pipeline import json_schema, load_pipeline, protocols, read_pipeline
+from ilrs_science.planning.pipeline import json_schema, load_pipeline, protocols, read_pipeline
 
 TEXT = """
 name: field

@@ -213,26 +213,39 @@ type _Batch = tuple[tuple[str, str], ...]
 
 def _index(work: Mapping[str, str], asked: _Asked, executor: str | None, workers: int | None) -> Iterator[Indexed]:
     """Index files, with a bounded number of them under way; one that a process does not survive is tried alone."""
+    task = partial(_index_batch, names=[one.name for one in asked.candidates], by_format=asked.by_format)
     executor = executor or ("processes" if len(work) >= _PROCESSES_FROM else "threads")
-    count = workers or max(cpu_count() or 1, 1 if executor == "processes" else 4)
-    names = [one.name for one in asked.candidates]
-    task, limits = partial(_index_batch, names=names, by_format=asked.by_format), Limits()
-    # Threads take one file at a time: a batch would keep one of them busy while the others have nothing to do.
-    size = min(_BATCH, -(-len(work) // count)) if executor == "processes" else 1
+    count, size = _workers_and_batch(executor, len(work), workers)
     lost: list[tuple[str, str]] = []
-    with closing(local_pool(executor, count, task, limits)) as pool:
-        for ended in mapped(pool, batched(work.items(), max(1, size))):
+    with closing(local_pool(executor, count, task, Limits())) as pool:
+        for ended in mapped(pool, batched(work.items(), size)):
             if ended is not None and ended.value is None:
                 lost += ended.item
             elif ended is not None:
                 yield from ended.value or ()
+    yield from _index_alone(lost, task)
+
+
+def _workers_and_batch(executor: str, files: int, workers: int | None) -> tuple[int, int]:
+    """Return how many workers there are to be, and how many files each of them takes at once.
+
+    Threads take one: a batch would keep one of them busy while the others have nothing to do.
+    """
+    if executor == "threads":
+        return workers or max(cpu_count() or 1, 4), 1
+    count = workers or cpu_count() or 1
+    return count, max(1, min(_BATCH, -(-files // count)))
+
+
+def _index_alone(files: Sequence[tuple[str, str]], task: Callable[[_Batch], list[Indexed]]) -> Iterator[Indexed]:
+    """Index files of which one, at least, has ended a process: each by itself, so that it is named."""
     with closing(Quarantine()) as quarantine:
-        for file in lost:
-            alone = quarantine.tried(task, (file,), limits)
-            if alone.value is None:
-                yield Indexed(file[0], reason=alone.reason, outage=alone.cause == "killed")
+        for file in files:
+            ended = quarantine.tried(task, (file,), Limits())
+            if ended.value is None:
+                yield Indexed(file[0], reason=ended.reason, outage=ended.cause == "killed")
             else:
-                yield from alone.value
+                yield from ended.value
 
 
 def _index_batch(batch: _Batch, names: list[str], by_format: bool) -> list[Indexed]:

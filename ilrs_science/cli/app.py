@@ -271,6 +271,6 @@ def quicklook(
 @guarded
 def schema(*, as_json: AsJson = True) -> None:  # noqa: ARG001 - every command has --json; this one prints nothing else
     """Print the JSON Schema of a pipeline, for completion and checks in an editor."""
-    from ilrs_science.pipeline import json_schema
+    from ilrs_science.planning.pipeline import json_schema
 
     print_json(json_schema())

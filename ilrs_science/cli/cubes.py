@@ -10,12 +10,12 @@ from ilrs_science.analysis.quicklook import save_quicklook
 from ilrs_science.cli import show, show_cubes
 from ilrs_science.cli.guarding import print_json
 from ilrs_science.cli.terminal import CONSOLE
-from ilrs_science.engine.repair import repaired
-from ilrs_science.engine.report import Report
-from ilrs_science.engine.status import status as cube_status
-from ilrs_science.engine.verify import Verification
-from ilrs_science.engine.verify import adopt as adopt_cube
-from ilrs_science.engine.verify import verify as verify_cube
+from ilrs_science.running.repair import repaired
+from ilrs_science.running.report import Report
+from ilrs_science.running.status import status as cube_status
+from ilrs_science.running.verify import Verification
+from ilrs_science.running.verify import adopt as adopt_cube
+from ilrs_science.running.verify import verify as verify_cube
 from ilrs_science.store.collection import cubes_at
 from ilrs_science.store.cube import open_attributes, open_cube
 

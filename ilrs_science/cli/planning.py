@@ -10,9 +10,9 @@ from typing import Any, Literal
 from ilrs_science.cli import show
 from ilrs_science.cli.guarding import print_json
 from ilrs_science.cli.terminal import CONSOLE, Progress
-from ilrs_science.engine.plan import plan as make_plan
-from ilrs_science.engine.planned import CollectionPlan, Plan
-from ilrs_science.pipeline import Pipeline, load_pipeline
+from ilrs_science.planning.pipeline import Pipeline, load_pipeline
+from ilrs_science.planning.plan import plan as make_plan
+from ilrs_science.planning.planned import CollectionPlan, Plan
 
 
 @dataclass(frozen=True)

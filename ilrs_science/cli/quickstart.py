@@ -12,11 +12,11 @@ from rich.console import Console
 
 from ilrs_science.analysis.quicklook import save_quicklook
 from ilrs_science.cli.terminal import Progress
-from ilrs_science.engine.cluster import connect
-from ilrs_science.engine.plan import plan
-from ilrs_science.engine.report import Report
-from ilrs_science.engine.run import run
 from ilrs_science.errors import IlrsError
+from ilrs_science.planning.plan import plan
+from ilrs_science.running.cluster import connect
+from ilrs_science.running.report import Report
+from ilrs_science.running.run import run
 from ilrs_science.simulate import frame_transfer, magnetometer
 from ilrs_science.store.cube import open_cube
 

@@ -13,12 +13,12 @@ from ilrs_science.cli import show
 from ilrs_science.cli.guarding import UsageError, print_json
 from ilrs_science.cli.planning import Wanted
 from ilrs_science.cli.terminal import CONSOLE_ERRORS, Progress
-from ilrs_science.engine.planned import CollectionPlan, Plan
-from ilrs_science.engine.run import Consent, cubes_of, refuse_unasked
-from ilrs_science.engine.run import run as run_plan
 from ilrs_science.errors import ReplaceError
 from ilrs_science.executors.items import Limits
 from ilrs_science.model.duration import Duration
+from ilrs_science.planning.planned import CollectionPlan, Plan
+from ilrs_science.running.consent import Consent, cubes_of, refuse_unasked
+from ilrs_science.running.run import run as run_plan
 from ilrs_science.store.lease import Waiting
 
 

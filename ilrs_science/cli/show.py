@@ -11,14 +11,14 @@ from rich.markup import escape
 
 from ilrs_science.catalog import Inventory
 from ilrs_science.cli.terminal import CONSOLE, add_row, new_table
-from ilrs_science.engine.diff import VERDICTS
-from ilrs_science.engine.planned import CollectionPlan, Plan
-from ilrs_science.engine.report import Report
 from ilrs_science.errors import Fault
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.step import step_parameters
+from ilrs_science.planning.diff import VERDICTS
+from ilrs_science.planning.planned import CollectionPlan, Plan
+from ilrs_science.running.report import Report
 
 if TYPE_CHECKING:
     from ilrs_science.testing import Report as ConformanceReport

@@ -10,8 +10,8 @@ import xarray as xr
 from rich.markup import escape
 
 from ilrs_science.cli.terminal import CONSOLE, add_row, new_table
-from ilrs_science.engine.status import Status
-from ilrs_science.engine.verify import Verification
+from ilrs_science.running.status import Status
+from ilrs_science.running.verify import Verification
 
 _FEW = 10
 """Lines of one kind before the rest is only counted."""

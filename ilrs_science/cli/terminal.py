@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from ilrs_science.engine.executing import Slow
     from ilrs_science.model.record import Record
+    from ilrs_science.running.executing import Slow
 
 # A pipe has no width: there, lines stay whole.
 CONSOLE = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)

@@ -31,7 +31,7 @@ from ilrs_science.formats import FORMATS
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.step import StepFunction
 
-ROOTS = ("ilrs_science.engine.worker",)
+ROOTS = ("ilrs_science.reduction.worker",)
 """Where our own making of data begins; all else follows from what these import."""
 
 STACK = (

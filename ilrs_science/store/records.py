@@ -63,13 +63,16 @@ class Journal:
     waiting: list[Record] = field(default_factory=list)
     since: float = field(default_factory=monotonic)
 
-    def add(self, record: Record) -> bool:
-        """Keep a record, and return whether it and those before it were written."""
+    def add(self, record: Record) -> None:
+        """Keep a record until it is written with others."""
         self.waiting.append(record)
-        if len(self.waiting) >= _MOST or monotonic() - self.since >= _SECONDS:
-            self.flush()
-            return True
-        return False
+
+    def flush_if_due(self) -> bool:
+        """Write what waits if that is much or was long ago, and return whether it was written."""
+        if not self.waiting or (len(self.waiting) < _MOST and monotonic() - self.since < _SECONDS):
+            return False
+        self.flush()
+        return True
 
     def flush(self) -> None:
         """Write what waits as one segment."""

@@ -17,12 +17,6 @@ import numpy as np
 import xarray as xr
 
 from ilrs_science import catalog, registry
-from ilrs_science.engine.chain import run_steps, with_quality
-from ilrs_science.engine.executing import ExecutorName
-from ilrs_science.engine.plan import plan as make_plan
-from ilrs_science.engine.planned import CollectionPlan, Plan
-from ilrs_science.engine.report import Report as RunReport
-from ilrs_science.engine.run import run as run_pipeline
 from ilrs_science.errors import IlrsError, PlanError
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.granule import Granule
@@ -30,6 +24,12 @@ from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part
 from ilrs_science.model.site import Site
 from ilrs_science.model.step import StepFunction
+from ilrs_science.planning.plan import plan as make_plan
+from ilrs_science.planning.planned import CollectionPlan, Plan
+from ilrs_science.reduction.chain import run_steps, with_quality
+from ilrs_science.running.executing import ExecutorName
+from ilrs_science.running.report import Report as RunReport
+from ilrs_science.running.run import run as run_pipeline
 from ilrs_science.testing.report import ConformanceError
 
 type Steps = Sequence[str | Mapping[str, Mapping[str, Any] | None]] | None

@@ -14,10 +14,10 @@ import xarray as xr
 
 from ilrs_science import registry
 from ilrs_science.catalog import rejected_counts, sample_times
-from ilrs_science.engine.calls import bind_step
 from ilrs_science.errors import Fault, PluginError
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.step import StepFunction, step_parameters
+from ilrs_science.planning.calls import bind_step
 from ilrs_science.store.tables import part_of
 from ilrs_science.store.target import target
 from ilrs_science.testing.case import Case, blaming

@@ -6,11 +6,11 @@ import gc
 import tracemalloc
 from dataclasses import replace
 
-from ilrs_science.engine.executing import ExecutorName
-from ilrs_science.engine.parts import part_memory
-from ilrs_science.engine.reading import decoded
-from ilrs_science.engine.worker import reduce
 from ilrs_science.model.part import Part
+from ilrs_science.planning.parts import part_memory
+from ilrs_science.reduction.reading import decoded
+from ilrs_science.reduction.worker import reduce
+from ilrs_science.running.executing import ExecutorName
 from ilrs_science.store.cube import open_cube
 from ilrs_science.store.lease import leased
 from ilrs_science.store.target import target

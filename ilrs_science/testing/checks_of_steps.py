@@ -15,8 +15,8 @@ import xarray as xr
 
 from ilrs_science import references
 from ilrs_science.catalog import sample_times
-from ilrs_science.engine.chain import check_samples
 from ilrs_science.model.step import StepFunction
+from ilrs_science.reduction.chain import check_samples
 from ilrs_science.testing.case import Case, Reading, blaming, region_of
 from ilrs_science.testing.checks_of_values import check_owned_up
 from ilrs_science.testing.comparison import difference

@@ -12,7 +12,7 @@ from ilrs_science.code.meaning import EVERYTHING, Module, module_of
 PACKAGE = Path(ilrs_science.__file__).parent
 SOURCES = [
     (PACKAGE / name).read_text()
-    for name in ("instruments/fluxgate.py", "engine/place.py", "model/step.py", "catalog/indexing.py")
+    for name in ("instruments/fluxgate.py", "reduction/placing.py", "model/step.py", "catalog/indexing.py")
 ]
 
 

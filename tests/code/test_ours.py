@@ -25,8 +25,8 @@ FLUXGATE = ["fluxgate", "fluxgate+cdf"]
 MORE_FORMATS = "from ilrs_science.formats import idl as more\n_MODULES = (more, "
 EDITS: dict[str, tuple[str, str, str, list[str]]] = {
     # file, text to replace (nothing: at the end), new text, identities that change
-    "the worker": ("engine/worker.py", "", EDIT, EVERY),
-    "how samples are placed": ("engine/place.py", "", EDIT, EVERY),
+    "the worker": ("reduction/worker.py", "", EDIT, EVERY),
+    "how samples are placed": ("reduction/placing.py", "", EDIT, EVERY),
     "indexing, which tells samples": ("catalog/indexing.py", "", EDIT, EVERY),
     "the store": ("store/shards.py", "", EDIT, EVERY),
     "a noun": ("model/axis.py", "", EDIT, EVERY),
@@ -46,11 +46,11 @@ EDITS: dict[str, tuple[str, str, str, list[str]]] = {
     "a simulator": ("simulate/gras.py", "", EDIT, []),
     "the command line": ("cli/app.py", "", EDIT, []),
     "the kit of tests": ("testing/case.py", "", EDIT, []),
-    "the dispatch of a run": ("engine/run.py", "", EDIT, []),
+    "the dispatch of a run": ("running/run.py", "", EDIT, []),
     "a facade": ("__init__.py", "", "\nfrom ilrs_science.geometry import Clock\n", []),
     "a facade of a room": ("geometry/__init__.py", "", "\nfrom ilrs_science.geometry.earth import dipole_axis\n", []),
     "one more format in the table": ("formats/__init__.py", "_MODULES = (", MORE_FORMATS, []),
-    "a comment": ("engine/worker.py", "", "\n# a remark\n", []),
+    "a comment": ("reduction/worker.py", "", "\n# a remark\n", []),
     "a comment in indexing": ("catalog/indexing.py", "", "\n# a remark\n", []),
     "a docstring": ("model/axis.py", '"""', '"""Edited. ', []),
 }
@@ -86,8 +86,8 @@ def test_every_root_exists() -> None:
 
 
 def test_a_root_that_is_missing_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(f"{code_module}.ROOTS", ("ilrs_science.engine.labourer",))
-    with pytest.raises(PluginError, match=r"no module ilrs_science\.engine\.labourer"):
+    monkeypatch.setattr(f"{code_module}.ROOTS", ("ilrs_science.reduction.labourer",))
+    with pytest.raises(PluginError, match=r"no module ilrs_science\.reduction\.labourer"):
         code_of(registry.instrument("fluxgate"), ())
 
 

@@ -16,7 +16,7 @@ import ilrs_science as ilrs
 from ilrs_science import formats, geometry
 from ilrs_science.cli.app import app
 from ilrs_science.cli.new_instrument import write_package
-from ilrs_science.pipeline import Pipeline
+from ilrs_science.planning.pipeline import Pipeline
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])

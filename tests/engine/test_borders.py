@@ -14,8 +14,8 @@ from ilrs_toys.campaign import SECOND, START, Campaign
 
 import ilrs_science as ilrs
 from ilrs_science import IlrsError, PlanError, Product, RegularAxis, Variable, references
-from ilrs_science.engine.place import Block
 from ilrs_science.geometry.time import isot
+from ilrs_science.reduction.placing import Block
 
 pytestmark = pytest.mark.usefixtures("toys")
 

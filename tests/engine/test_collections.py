@@ -12,12 +12,12 @@ from ilrs_toys import raw
 from ilrs_toys.campaign import Campaign
 
 import ilrs_science as ilrs
-from ilrs_science.engine.partition import chosen_partition, spans
-from ilrs_science.engine.status import status
 from ilrs_science.errors import CubeError, PlanError
 from ilrs_science.geometry.lunations import new_moon
 from ilrs_science.geometry.time import isot, parse_utc
-from ilrs_science.pipeline import MOST_SLOTS, TimeSpan
+from ilrs_science.planning.partition import chosen_partition, spans
+from ilrs_science.planning.pipeline import MOST_SLOTS, TimeSpan
+from ilrs_science.running.status import status
 
 pytestmark = pytest.mark.usefixtures("toys")
 

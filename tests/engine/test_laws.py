@@ -16,12 +16,12 @@ from ilrs_toys.campaign import SECOND, START, Campaign, assert_same_bytes, value
 from ilrs_toys.clock import NUMBER
 
 import ilrs_science as ilrs
-from ilrs_science.engine.account import Books
-from ilrs_science.engine.plan import Plan
-from ilrs_science.engine.worker import _fill, reduce
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.quality import CONFLICT
 from ilrs_science.model.record import Counts, Record
+from ilrs_science.planning.plan import Plan
+from ilrs_science.reduction.account import Books
+from ilrs_science.reduction.worker import _fill, reduce
 from ilrs_science.store.lease import leased
 from ilrs_science.store.target import target
 

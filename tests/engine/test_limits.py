@@ -14,10 +14,10 @@ from pydantic import AfterValidator
 
 import ilrs_science as ilrs
 from ilrs_science import Duration, Instrument, PlanError, Product, Reference, Variable, step
-from ilrs_science.engine.calls import bind_step
-from ilrs_science.engine.faults import layout_faults
 from ilrs_science.geometry.time import isot
-from ilrs_science.pipeline import load_pipeline
+from ilrs_science.planning.calls import bind_step
+from ilrs_science.planning.faults import layout_faults
+from ilrs_science.planning.pipeline import load_pipeline
 
 pytestmark = pytest.mark.usefixtures("toys")
 

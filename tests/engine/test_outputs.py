@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ilrs_science.engine.outputs import output_faults, overlap_faults, raw_in_output_faults
-from ilrs_science.pipeline import Pipeline, load_pipeline
+from ilrs_science.planning.outputs import output_faults, overlap_faults, raw_in_output_faults
+from ilrs_science.planning.pipeline import Pipeline, load_pipeline
 
 
 def pipeline(output: str | Path, *raw: str | Path) -> Pipeline:

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ilrs_science import Product, RegularAxis, Variable
-from ilrs_science.engine.place import Block
 from ilrs_science.geometry.time import parse_utc
 from ilrs_science.model.quality import CLOCK_UNCERTAIN, CONFLICT, MISSING, NO_REFERENCE, NOT_APPLICABLE, OUT_OF_RANGE
+from ilrs_science.reduction.placing import Block
 
 VECTOR = Variable("b", ("time", "axis"), "f4", units="nT")
 LEVEL = Variable("level", ("time",), "i2", units="1", uncertainty=False)

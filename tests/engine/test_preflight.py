@@ -15,8 +15,8 @@ from ilrs_toys.campaign import Campaign, assert_same_bytes
 
 import ilrs_science as ilrs
 from ilrs_science import PlanError
-from ilrs_science.engine.cluster import connect
 from ilrs_science.errors import ClusterError
+from ilrs_science.running.cluster import connect
 
 pytestmark = [pytest.mark.usefixtures("toys"), pytest.mark.xdist_group("dask")]
 

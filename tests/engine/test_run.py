@@ -17,10 +17,10 @@ from ilrs_toys import raw
 from ilrs_toys.campaign import START, Campaign, assert_same_bytes, equal, shard_files, values
 
 import ilrs_science as ilrs
-from ilrs_science.engine.account import Books
 from ilrs_science.errors import CountError, IlrsError, ReplaceError, StoreFullError
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.record import Counts, Record
+from ilrs_science.reduction.account import Books
 from ilrs_science.store import records
 from ilrs_science.store.target import target
 

@@ -12,13 +12,13 @@ from ilrs_toys import raw
 from ilrs_toys.campaign import SECOND, START, Campaign, equal, values
 
 import ilrs_science as ilrs
-from ilrs_science.engine.plan import Plan
-from ilrs_science.engine.reading import decoded
-from ilrs_science.engine.report import Report
-from ilrs_science.engine.worker import reduce, reduce_ticket
 from ilrs_science.errors import LeaseLostError
 from ilrs_science.model.part import Part
 from ilrs_science.model.record import Record
+from ilrs_science.planning.plan import Plan
+from ilrs_science.reduction.reading import decoded
+from ilrs_science.reduction.worker import reduce, reduce_ticket
+from ilrs_science.running.report import Report
 from ilrs_science.store.lease import leased
 from ilrs_science.store.tables import part_of
 from ilrs_science.store.target import target

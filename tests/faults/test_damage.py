@@ -12,10 +12,10 @@ from ilrs_toys import doomed
 from ilrs_toys.campaign import Small, assert_same_bytes, shard_files
 
 import ilrs_science as ilrs
-from ilrs_science.engine.status import status
-from ilrs_science.engine.verify import adopt, discard, verify
-from ilrs_science.engine.worker import reduce
 from ilrs_science.errors import CubeError, LeaseLostError
+from ilrs_science.reduction.worker import reduce
+from ilrs_science.running.status import status
+from ilrs_science.running.verify import adopt, discard, verify
 from ilrs_science.store.target import Folder
 
 DEEP = "[" * 100_000

@@ -10,9 +10,9 @@ from ilrs_toys import raw
 from ilrs_toys.campaign import Campaign, assert_same_bytes
 
 import ilrs_science as ilrs
-from ilrs_science.engine.executing import Slow
 from ilrs_science.errors import LimitError
 from ilrs_science.executors.items import Limits
+from ilrs_science.running.executing import Slow
 
 pytestmark = [pytest.mark.usefixtures("toys"), pytest.mark.xdist_group("dask")]
 

@@ -11,9 +11,9 @@ from ilrs_toys import doomed
 from ilrs_toys.campaign import Small, assert_same_bytes, shard_files
 
 import ilrs_science as ilrs
-from ilrs_science.engine.report import Report
-from ilrs_science.engine.verify import verify
 from ilrs_science.errors import CubeError
+from ilrs_science.running.report import Report
+from ilrs_science.running.verify import verify
 
 CREATION = {
     "create records/lease-1": "nothing is there yet",

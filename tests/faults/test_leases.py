@@ -15,9 +15,9 @@ from ilrs_toys import doomed
 from ilrs_toys.campaign import Small, assert_same_bytes
 
 import ilrs_science as ilrs
-from ilrs_science.engine.status import status
-from ilrs_science.engine.verify import adopt
 from ilrs_science.errors import CubeBusyError, CubeError, LeaseLostError
+from ilrs_science.running.status import status
+from ilrs_science.running.verify import adopt
 from ilrs_science.store import lease
 from ilrs_science.store.lease import Lease, Waiting
 from ilrs_science.store.target import Folder

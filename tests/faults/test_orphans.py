@@ -17,7 +17,7 @@ from ilrs_toys.campaign import Small, assert_same_bytes, shard_files
 from ilrs_toys.install import TOYS, write_distribution
 
 import ilrs_science as ilrs
-from ilrs_science.engine.verify import verify
+from ilrs_science.running.verify import verify
 from ilrs_science.store.lease import Waiting
 
 DRIVER = """

@@ -14,12 +14,12 @@ from ilrs_toys.campaign import Small, assert_same_bytes, values
 from ilrs_toys.proxy import Proxy, proxied
 
 import ilrs_science as ilrs
-from ilrs_science.engine.report import Report
-from ilrs_science.engine.verify import verify
-from ilrs_science.engine.worker import reduce
 from ilrs_science.errors import CubeBusyError, LeaseLostError, OutageError
 from ilrs_science.executors import window
 from ilrs_science.raw import fetching
+from ilrs_science.reduction.worker import reduce
+from ilrs_science.running.report import Report
+from ilrs_science.running.verify import verify
 from ilrs_science.store import lease
 from ilrs_science.store import target as places
 from ilrs_science.store.lease import Waiting

@@ -12,8 +12,8 @@ from ilrs_toys import doomed
 from ilrs_toys.campaign import Small, assert_same_bytes, values
 
 import ilrs_science as ilrs
-from ilrs_science.engine.verify import discard, verify
 from ilrs_science.errors import CubeError, PlanError
+from ilrs_science.running.verify import discard, verify
 
 ODD = [
     "precious#2.zarr",

@@ -6,7 +6,7 @@ import pytest
 
 import ilrs_science as ilrs
 from ilrs_science.catalog import data_folder
-from ilrs_science.pipeline import load_pipeline
+from ilrs_science.planning.pipeline import load_pipeline
 
 PIPELINES = sorted(data_folder("pipelines").glob("*.yaml"))
 

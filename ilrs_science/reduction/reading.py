@@ -6,11 +6,11 @@ import numpy as np
 import xarray as xr
 
 from ilrs_science.catalog import rejected_counts, sample_times, with_times
-from ilrs_science.engine.decoded import Decoded
 from ilrs_science.errors import FormatError, foreign
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Task
+from ilrs_science.reduction.decoded import Decoded
 
 decoded = Decoded()
 """What this process has read."""

@@ -11,14 +11,14 @@ from itertools import accumulate
 from pathlib import Path
 
 from ilrs_science import catalog, references, registry
-from ilrs_science.engine.faults import site_names
 from ilrs_science.errors import Fault, FormatError, PlanError
 from ilrs_science.model.axis import Axis
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part, StepCall
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.step import declared_scope, step_parameters
-from ilrs_science.pipeline import Pipeline
+from ilrs_science.planning.faults import site_names
+from ilrs_science.planning.pipeline import Pipeline
 
 type Span = tuple[int, int]
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from itertools import accumulate
 
 from ilrs_science.errors import Fault
-from ilrs_science.pipeline import Pipeline, protocols
+from ilrs_science.planning.pipeline import Pipeline, protocols
 
 _READ_ONLY = frozenset({"http", "https", "data", "git", "github", "reference"})
 _NOT_STORAGE = ("/proc/", "/sys/")  # they let root write, and keep nothing

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import xarray as xr
 
-from ilrs_science.engine.chain import run_steps, with_quality
-from ilrs_science.engine.reading import samples_of
 from ilrs_science.errors import Fault
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part
 from ilrs_science.model.step import declared_scope
-from ilrs_science.pipeline import Pipeline
+from ilrs_science.planning.pipeline import Pipeline
+from ilrs_science.reduction.chain import run_steps, with_quality
+from ilrs_science.reduction.reading import samples_of
 from ilrs_science.registry import step as step_by_name
 
 

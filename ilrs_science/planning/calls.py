@@ -17,7 +17,7 @@ from ilrs_science.model.duration import Duration
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import StepCall
 from ilrs_science.model.step import StepFunction, StepParameter, declared_margin, declared_scope, step_parameters
-from ilrs_science.pipeline import Pipeline
+from ilrs_science.planning.pipeline import Pipeline
 from ilrs_science.yaml_text import faults_of, plain_faults, shown
 
 _FURTHEST = Duration("366 d")

@@ -8,8 +8,8 @@ from typing import Any
 
 from ilrs_science import references, registry
 from ilrs_science.code import environment
-from ilrs_science.engine.planned import Plan
 from ilrs_science.model.record import Record
+from ilrs_science.planning.planned import Plan
 
 
 def provenance(made: Plan, done: Iterable[Record] = ()) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import numpy as np
 
 from ilrs_science import catalog
 from ilrs_science.catalog.files import site_in_path
-from ilrs_science.engine.partition import spans
 from ilrs_science.errors import Fault, IlrsError
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.axis import RegularAxis
@@ -19,7 +18,8 @@ from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.product import Place
 from ilrs_science.model.site import Site
-from ilrs_science.pipeline import MOST_PARTS, MOST_SLOTS, Pipeline
+from ilrs_science.planning.partition import spans
+from ilrs_science.planning.pipeline import MOST_PARTS, MOST_SLOTS, Pipeline
 from ilrs_science.store.encoding import Cut, array_layout, cut
 
 _BLOSC = 2**31 - 64

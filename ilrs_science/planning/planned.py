@@ -8,9 +8,6 @@ from functools import cached_property
 from typing import Any
 
 from ilrs_science import catalog, references
-from ilrs_science.engine.diff import Diff
-from ilrs_science.engine.parts import part_memory
-from ilrs_science.engine.resolve import described
 from ilrs_science.errors import Fault
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
@@ -20,7 +17,10 @@ from ilrs_science.model.part import Part, StepCall, Task
 from ilrs_science.model.product import Place
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.site import Site
-from ilrs_science.pipeline import Pipeline
+from ilrs_science.planning.diff import Diff
+from ilrs_science.planning.parts import part_memory
+from ilrs_science.planning.pipeline import Pipeline
+from ilrs_science.planning.resolve import described
 from ilrs_science.store.cube import Declaration
 from ilrs_science.store.encoding import Cut
 from ilrs_science.store.tables import Tables

@@ -21,11 +21,6 @@ from numpy.typing import NDArray
 from ilrs_science import references, registry
 from ilrs_science.catalog import rejected_counts, sample_times
 from ilrs_science.code import code_of, environment
-from ilrs_science.engine.account import Tally, is_home, is_mine
-from ilrs_science.engine.chain import check_samples, run_steps, with_quality
-from ilrs_science.engine.overlaps import Samples, settled
-from ilrs_science.engine.place import Block
-from ilrs_science.engine.reading import samples_of
 from ilrs_science.errors import (
     FormatError,
     IlrsError,
@@ -44,6 +39,11 @@ from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part
 from ilrs_science.model.record import Failure, Record
 from ilrs_science.model.site import Site
+from ilrs_science.reduction.account import Tally, is_home, is_mine
+from ilrs_science.reduction.chain import check_samples, run_steps, with_quality
+from ilrs_science.reduction.overlaps import Samples, settled
+from ilrs_science.reduction.placing import Block
+from ilrs_science.reduction.reading import samples_of
 from ilrs_science.store import shards, tables
 from ilrs_science.store.target import target
 

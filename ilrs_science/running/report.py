@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any
 
-from ilrs_science.engine.account import OUTSIDE, Books, unread_granules
-from ilrs_science.engine.planned import Plan
 from ilrs_science.errors import TRY_AGAIN
 from ilrs_science.model.record import Counts, Record
+from ilrs_science.planning.planned import Plan
+from ilrs_science.reduction.account import OUTSIDE, Books, unread_granules
 from ilrs_science.store.cube import COMPLETE
 
 type Records = Mapping[tuple[int, int], Record]

@@ -15,7 +15,7 @@ from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part, Task
 from ilrs_science.model.product import Place
 from ilrs_science.model.site import Site
-from ilrs_science.pipeline import Pipeline
+from ilrs_science.planning.pipeline import Pipeline
 from ilrs_science.store.cube import Declaration
 
 EVER = 2**62  # ns; beyond every time

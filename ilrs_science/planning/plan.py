@@ -9,27 +9,27 @@ from typing import Any, Literal
 
 from ilrs_science import catalog, registry
 from ilrs_science.code import code_of
-from ilrs_science.engine.check import Checked, check
-from ilrs_science.engine.diff import Diff, compare
-from ilrs_science.engine.faults import (
+from ilrs_science.errors import CubeError, Fault, FormatError, OutageError, PlanError
+from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
+from ilrs_science.model.granule import Granule
+from ilrs_science.model.part import Task, digest
+from ilrs_science.model.site import Site
+from ilrs_science.planning.check import Checked, check
+from ilrs_science.planning.diff import Diff, compare
+from ilrs_science.planning.faults import (
     nothing_to_read,
     site_names,
     site_warnings,
     size_faults,
     unknown_site_faults,
 )
-from ilrs_science.engine.outputs import raw_in_output_faults
-from ilrs_science.engine.partition import Span, spans, whole_time
-from ilrs_science.engine.parts import EVER, find_sites, make_axis, make_parts, overlaps, without_duplicates
-from ilrs_science.engine.planned import CollectionPlan, Plan
-from ilrs_science.engine.rehearsal import chain_faults
-from ilrs_science.engine.resolve import absent_reference_words, with_references
-from ilrs_science.errors import CubeError, Fault, FormatError, OutageError, PlanError
-from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
-from ilrs_science.model.granule import Granule
-from ilrs_science.model.part import Task, digest
-from ilrs_science.model.site import Site
-from ilrs_science.pipeline import Pipeline, TimeSpan
+from ilrs_science.planning.outputs import raw_in_output_faults
+from ilrs_science.planning.partition import Span, spans, whole_time
+from ilrs_science.planning.parts import EVER, find_sites, make_axis, make_parts, overlaps, without_duplicates
+from ilrs_science.planning.pipeline import Pipeline, TimeSpan
+from ilrs_science.planning.planned import CollectionPlan, Plan
+from ilrs_science.planning.rehearsal import chain_faults
+from ilrs_science.planning.resolve import absent_reference_words, with_references
 from ilrs_science.store import cube
 from ilrs_science.store.collection import member_url
 from ilrs_science.store.cube import Declaration, Existing

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ilrs_science.engine.plan import plan as make_plan
-from ilrs_science.engine.report import Report
-from ilrs_science.engine.run import Consent, cubes_of, refuse_unasked, run
-from ilrs_science.engine.verify import Verification, discard, refuse_lost, stored_pipeline
+from ilrs_science.planning.plan import plan as make_plan
+from ilrs_science.running.consent import Consent, cubes_of, refuse_unasked
+from ilrs_science.running.report import Report
+from ilrs_science.running.run import run
+from ilrs_science.running.verify import Verification, discard, refuse_lost, stored_pipeline
 
 
 def repaired(damaged: Sequence[Verification]) -> Report:

@@ -11,7 +11,7 @@ from ilrs_science.errors import Fault
 from ilrs_science.geometry.lunations import lunation_at, new_moon
 from ilrs_science.geometry.time import tai_to_utc, utc_to_tai
 from ilrs_science.model.granule import Granule
-from ilrs_science.pipeline import MOST_SLOTS, Pipeline, TimeSpan
+from ilrs_science.planning.pipeline import MOST_SLOTS, Pipeline, TimeSpan
 
 _CALENDAR = {"year": "Y", "month": "M", "day": "D"}
 COARSEST_FIRST = ("none", "year", "month", "day")

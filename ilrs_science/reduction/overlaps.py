@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ilrs_science.engine.chain import joined
 from ilrs_science.model.axis import Times
 from ilrs_science.model.quality import set_flag
+from ilrs_science.reduction.chain import joined
 
 type Positions = NDArray[np.intp]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ilrs_science import registry
 from ilrs_science.code import code_of
-from ilrs_science.engine.planned import Plan
 from ilrs_science.errors import Fault, PlanError, PluginError
 from ilrs_science.executors.dask import on_every_worker
+from ilrs_science.planning.planned import Plan
 
 if TYPE_CHECKING:
     from distributed import Client

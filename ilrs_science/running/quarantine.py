@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ilrs_science.engine.worker import failed, reduce_ticket, try_ticket
 from ilrs_science.executors.child import Quarantine
 from ilrs_science.executors.items import Ended, Limits
+from ilrs_science.reduction.worker import failed, reduce_ticket, try_ticket
 from ilrs_science.store import tables
 
 quarantine = Quarantine()

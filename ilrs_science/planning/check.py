@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from ilrs_science import registry
-from ilrs_science.engine.calls import bind_steps
-from ilrs_science.engine.faults import layout_faults, raw_faults, regular_size_faults, site_faults, time_faults
-from ilrs_science.engine.outputs import output_faults, overlap_faults
-from ilrs_science.engine.partition import chosen_partition
-from ilrs_science.engine.resolve import Known, early_reference_faults, known_references
 from ilrs_science.errors import CubeError, Fault, PlanError, PluginError
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import StepCall
 from ilrs_science.model.product import Place
-from ilrs_science.pipeline import Pipeline, Reading, read_pipeline
+from ilrs_science.planning.calls import bind_steps
+from ilrs_science.planning.faults import layout_faults, raw_faults, regular_size_faults, site_faults, time_faults
+from ilrs_science.planning.outputs import output_faults, overlap_faults
+from ilrs_science.planning.partition import chosen_partition
+from ilrs_science.planning.pipeline import Pipeline, Reading, read_pipeline
+from ilrs_science.planning.resolve import Known, early_reference_faults, known_references
 from ilrs_science.store import cube
 from ilrs_science.store.collection import existing_collection
 from ilrs_science.store.cube import Existing

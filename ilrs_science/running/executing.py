@@ -8,13 +8,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ilrs_science.engine.quarantine import quarantine, reduce_suspicious
-from ilrs_science.engine.worker import reduce_ticket
 from ilrs_science.executors.items import Limits, Pool, Underway
 from ilrs_science.executors.local import local_pool
 from ilrs_science.executors.window import mapped
 from ilrs_science.model.part import Part
 from ilrs_science.model.record import Record
+from ilrs_science.reduction.worker import reduce_ticket
+from ilrs_science.running.quarantine import quarantine, reduce_suspicious
 from ilrs_science.store.tables import Tables
 
 if TYPE_CHECKING:

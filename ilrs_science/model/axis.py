@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ilrs_science.model.granule import Granule
+from ilrs_science.model.site import Site
 
 type Times = NDArray[np.int64]
 
@@ -24,15 +27,57 @@ class RegularAxis:
     count: int
     """Number of slots."""
 
+    leading: ClassVar[tuple[str, ...]] = ("site",)
+    """Dimensions that a stored variable has before those of its block."""
+    place_dimension: ClassVar[str] = "site"
+    """The dimension along which the coordinates of places lie."""
+    may_shrink: ClassVar[bool] = False
+    """Whether what a cube has along the axis may go away again."""
+    meaning: ClassVar[str] = "start of the slot"
+    """What a time of the axis is."""
+
     @property
     def stop(self) -> int:
         """End of the last slot, TAI ns."""
         return self.start + self.step * self.count
 
     @property
-    def leading(self) -> tuple[str, ...]:
-        """Dimensions that a stored variable has before those of its block."""
-        return ("site",)
+    def kind(self) -> Any:
+        """What of the axis a cube keeps however it grows, JSON-able."""
+        return {"start": self.start, "step": self.step}
+
+    @property
+    def identity(self) -> Any:
+        """What a result that lies on the axis depends on, JSON-able."""
+        return [self.start, self.step, self.count]
+
+    def rows(self, sites: Sequence[Site]) -> list[tuple[int, tuple[Site, ...]]]:
+        """Return the rows of a cube, each with its sites: one a site."""
+        return [(row, (site,)) for row, site in enumerate(sites)]
+
+    def places(self, sites: Sequence[Site]) -> Sequence[Site]:
+        """Return the sites along the dimension of places."""
+        return sites
+
+    def exposures(self) -> ExposureAxis | None:
+        """Return nothing: arithmetic tells every slot, and no table has to be stored."""
+        return None
+
+    def slots_within(self, margin: int) -> int:
+        """Return how many slots lie in margins (ns) on both sides."""
+        return 2 * margin // self.step
+
+    def overlaps(self, granule: Granule, margin: int) -> bool:
+        """Tell whether a granule may have a sample on the axis or within the margin (ns) around it."""
+        return granule.start < self.stop + margin and granule.stop > self.start - margin
+
+    def is_home(self, granule: Granule, origin: int) -> bool:
+        """Tell whether a granule, or what of it comes after the origin of the campaign (TAI ns), begins here."""
+        return granule.stop > origin and self.start <= max(granule.start, origin) < self.stop
+
+    def found_by(self, times: Times, raw: Times) -> Times:  # noqa: ARG002 - one signature for both kinds of axis
+        """Return by which times slots are found: by those that the steps have made."""
+        return times
 
     def times(self) -> Times:
         """Return the start of every slot, int64 TAI ns, shape (count,)."""
@@ -76,6 +121,24 @@ class ExposureAxis:
             msg = "exposures must be sorted by time, then site, without repetition"
             raise ValueError(msg)
 
+    leading: ClassVar[tuple[str, ...]] = ()
+    """Dimensions that a stored variable has before those of its block."""
+    place_dimension: ClassVar[str] = "time"
+    """The dimension along which the coordinates of places lie."""
+    may_shrink: ClassVar[bool] = True
+    """Whether what a cube has along the axis may go away again."""
+    meaning: ClassVar[str] = "centre of the exposure"
+    """What a time of the axis is."""
+    step: ClassVar[int] = 0
+    """Exposures are no fixed time apart."""
+    kind: ClassVar[str] = "exposures"
+    """What of the axis a cube keeps however it grows, JSON-able."""
+
+    @property
+    def identity(self) -> Any:
+        """What a result that lies on the axis depends on, JSON-able."""
+        return self.as_json()
+
     @property
     def count(self) -> int:
         """Number of exposures."""
@@ -91,10 +154,35 @@ class ExposureAxis:
         """One nanosecond after the last exposure, TAI ns."""
         return self.instants[-1] + 1 if self.instants else 0
 
-    @property
-    def leading(self) -> tuple[str, ...]:
-        """Dimensions that a stored variable has before those of its block."""
-        return ()
+    def rows(self, sites: Sequence[Site]) -> list[tuple[int, tuple[Site, ...]]]:
+        """Return the rows of a cube, each with its sites: there is one, for all."""
+        return [(-1, tuple(sites))]
+
+    def places(self, sites: Sequence[Site]) -> Sequence[Site]:
+        """Return the site of every exposure."""
+        by_name = {site.name: site for site in sites}
+        return [by_name[name] for name in self.sites]
+
+    def exposures(self) -> ExposureAxis | None:
+        """Return the table of exposures that has to be stored."""
+        return self
+
+    def slots_within(self, margin: int) -> int:  # noqa: ARG002 - one signature for both kinds of axis
+        """Return 0: neighbours of an exposure lie on the axis or nowhere."""
+        return 0
+
+    def overlaps(self, granule: Granule, margin: int) -> bool:  # noqa: ARG002 - one signature for both kinds of axis
+        """Tell whether a granule has an exposure between the first and the last of the axis."""
+        return any(self.start <= time < self.stop for time in granule.times)
+
+    def is_home(self, granule: Granule, origin: int) -> bool:
+        """Tell whether the first exposure of a granule after the origin of the campaign (TAI ns) is here."""
+        inside = [time for time in granule.times if time >= origin]
+        return bool(inside) and bool(self.slots(np.array(inside[:1], np.int64), granule.site)[0] >= 0)
+
+    def found_by(self, times: Times, raw: Times) -> Times:  # noqa: ARG002 - one signature for both kinds of axis
+        """Return by which times exposures are found: by those of their files, which the axis was made of."""
+        return raw
 
     def times(self) -> Times:
         """Return the instants, int64 TAI ns, shape (count,)."""

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from ilrs_science.model.axis import Axis, RegularAxis
+from ilrs_science.model.axis import Axis
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.site import Site
@@ -150,12 +150,10 @@ class Part:
         return brief([self.causes[cause] for cause in CAUSES])
 
     def _inputs(self) -> str:
-        axis = self.axis
-        region = [axis.start, axis.step, axis.count] if isinstance(axis, RegularAxis) else axis.as_json()
         sites = [asdict(site) for site in self.sites]
         # Where the campaign begins matters to what began before it.
         origin = self.task.origin if any(one.start < self.task.origin for one in self.granules) else None
-        return brief([self.row, self.first, region, sites, origin, [one.identity for one in self.granules]])
+        return brief([self.row, self.first, self.axis.identity, sites, origin, [one.identity for one in self.granules]])
 
     def _references(self) -> str:
         earliest = min([self.axis.start - self.margin, *(granule.start for granule in self.granules)])

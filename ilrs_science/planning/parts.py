@@ -62,13 +62,6 @@ def make_axis(pipeline: Pipeline, instrument: Instrument, sites: Sequence[str], 
     return ExposureAxis(tuple(t for t, _ in sorted(keys)), tuple(s for _, s in sorted(keys)))
 
 
-def overlaps(granule: Granule, axis: Axis, margin: int) -> bool:
-    """Tell whether a granule may have a sample on the axis or within the margin around it."""
-    if isinstance(axis, ExposureAxis):
-        return any(axis.start <= time < axis.stop for time in granule.times)
-    return granule.start < axis.stop + margin and granule.stop > axis.start - margin
-
-
 def make_parts(task: Task, declared: Declaration, shards: int, granules: Sequence[Granule]) -> list[Part]:
     """Cut an axis into parts of so many whole shards, each with the granules that it has to read."""
     shelves = {site.name: _Shelf([g for g in granules if g.site == site.name]) for site in declared.sites}
@@ -101,8 +94,7 @@ class _Stretch:
 def _stretches(declared: Declaration, length: int) -> Iterator[_Stretch]:
     """Yield the regions of so many slots that a cube consists of."""
     axis, sites = declared.axis, declared.sites
-    rows = [(row, (site,)) for row, site in enumerate(sites)] if isinstance(axis, RegularAxis) else [(-1, sites)]
-    for row, members in rows:
+    for row, members in axis.rows(sites):
         for first in range(0, axis.count, length):
             yield _Stretch(row, first, axis.region(first, min(first + length, axis.count)), members)
 
@@ -136,8 +128,7 @@ def part_memory(instrument: Instrument, part: Part) -> int:
     """
     largest = max((granule.size for granule in part.granules), default=0)
     kept = sum(int(granule.size * _share(granule, part)) for granule in part.granules)
-    step = part.axis.step if isinstance(part.axis, RegularAxis) else 1
-    slots = part.axis.count + (2 * part.margin // step if isinstance(part.axis, RegularAxis) else 0)
+    slots = part.axis.count + part.axis.slots_within(part.margin)
     place: Place = "mean" if part.place == "mean" else "slot"
     return int(instrument.memory * (largest + kept + slots * instrument.product.sample_bytes(place)))
 

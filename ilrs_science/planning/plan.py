@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ilrs_science import catalog, registry
 from ilrs_science.code import code_of
 from ilrs_science.errors import CubeError, Fault, FormatError, OutageError, PlanError
-from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
+from ilrs_science.model.axis import Axis
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.part import Task, digest
 from ilrs_science.model.site import Site
@@ -25,7 +25,7 @@ from ilrs_science.planning.faults import (
 )
 from ilrs_science.planning.outputs import raw_in_output_faults
 from ilrs_science.planning.partition import Span, spans, whole_time
-from ilrs_science.planning.parts import EVER, find_sites, make_axis, make_parts, overlaps, without_duplicates
+from ilrs_science.planning.parts import EVER, find_sites, make_axis, make_parts, without_duplicates
 from ilrs_science.planning.pipeline import Pipeline, TimeSpan
 from ilrs_science.planning.planned import CollectionPlan, Plan
 from ilrs_science.planning.rehearsal import chain_faults
@@ -204,14 +204,13 @@ def _cut(checked: Checked, whole: _Whole, pipeline: Pipeline, found: Existing | 
     """Lay granules on an axis and cut it into parts; references are still to be found."""
     declared = _declared(checked, whole, pipeline, found)
     axis = declared.axis
-    rows = len(declared.sites) if isinstance(axis, RegularAxis) else 1
-    if faults := size_faults(pipeline, axis.count, rows, declared.cut):
+    if faults := size_faults(pipeline, axis.count, len(axis.rows(declared.sites)), declared.cut):
         raise PlanError(faults)
     margin = sum(step.margin for step in checked.steps)
     names = {site.name for site in declared.sites}
 
     def is_inside(granule: Granule) -> bool:
-        return granule.site in names and overlaps(granule, axis, margin)
+        return granule.site in names and axis.overlaps(granule, margin)
 
     granules = tuple(filter(is_inside, whole.granules))
     task = _task(checked, pipeline, {g.format for g in granules})
@@ -266,6 +265,7 @@ def _task(checked: Checked, pipeline: Pipeline, formats: set[str]) -> Task:
 
 def _lost(axis: Axis, found: Existing | None, place: Target) -> int:
     """Return how many exposures of an existing cube the axis does not have."""
-    if found is None or not isinstance(axis, ExposureAxis):
+    table = axis.exposures()
+    if found is None or table is None:
         return 0
-    return len(cube.stored_exposures(place) - set(zip(axis.instants, axis.sites, strict=True)))
+    return len(cube.stored_exposures(place) - set(zip(table.instants, table.sites, strict=True)))

@@ -10,7 +10,7 @@ from typing import Any
 from ilrs_science import catalog, references
 from ilrs_science.errors import Fault
 from ilrs_science.geometry.time import isot
-from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
+from ilrs_science.model.axis import Axis
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part, StepCall, Task
@@ -92,8 +92,7 @@ class Plan:
     @property
     def bytes_out(self) -> int:
         """Bytes of the cube before compression."""
-        rows = len(self.sites) if isinstance(self.axis, RegularAxis) else 1
-        return rows * self.axis.count * self.instrument.product.sample_bytes(self.place)
+        return len(self.axis.rows(self.sites)) * self.axis.count * self.instrument.product.sample_bytes(self.place)
 
     def references(self) -> list[Reference]:
         """Return every reference that some part uses, once."""
@@ -101,8 +100,8 @@ class Plan:
 
     def tables(self) -> Tables:
         """Return what the parts share, to be stored beside the cube."""
-        axis = self.axis if isinstance(self.axis, ExposureAxis) else None
-        return Tables(self.task, self.sites, tuple(described(self.parts).values()), self.granules, axis)
+        references = tuple(described(self.parts).values())
+        return Tables(self.task, self.sites, references, self.granules, self.axis.exposures())
 
     def as_json(self) -> dict[str, Any]:
         """Return a summary as JSON-able values."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ilrs_science.errors import CountError
-from ilrs_science.model.axis import Axis, RegularAxis, Times
+from ilrs_science.model.axis import Axis, Times
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.part import Part
 from ilrs_science.model.record import Counts, Outcome, Record
@@ -52,12 +52,7 @@ def is_home(part: Part, granule: Granule) -> bool:
     That is the part in which the granule begins, or the first part where it begins before the campaign. It does not
     depend on where the axis ends, so that a cube may grow without counting anew.
     """
-    origin = part.task.origin
-    if isinstance(part.axis, RegularAxis):
-        first = max(granule.start, origin)
-        return granule.stop > origin and part.axis.start <= first < part.axis.stop
-    inside = [time for time in granule.times if time >= origin]
-    return bool(inside) and bool(part.axis.slots(np.array(inside[:1], np.int64), granule.site)[0] >= 0)
+    return part.axis.is_home(granule, part.task.origin)
 
 
 def unread_granules(parts: Iterable[Part], records: Mapping[tuple[int, int], Record]) -> set[tuple[str, str]]:

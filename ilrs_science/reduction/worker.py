@@ -33,7 +33,6 @@ from ilrs_science.errors import (
     is_outage,
 )
 from ilrs_science.executors import items
-from ilrs_science.model.axis import RegularAxis
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part
@@ -263,9 +262,7 @@ def _reason(error: Exception) -> str:
 def _place(part: Part, site: Site, samples: Samples, block: Block, tallies: list[Tally]) -> None:
     """Bring samples into the block and count what became of each that is this part's."""
     times = sample_times(samples.ds)
-    # An exposure is found by the time that its file gave it, which is what the axis was made of.
-    asked = times if isinstance(part.axis, RegularAxis) else samples.raw
-    slots = part.axis.slots(asked, site.name)
+    slots = part.axis.slots(part.axis.found_by(times, samples.raw), site.name)
     placed = block.put(samples.ds, slots, times)
     read, kept = _by_source(samples.source, slots >= 0, len(tallies)), _by_source(samples.source, placed, len(tallies))
     for tally, taken, own in zip(tallies, read, kept, strict=True):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 from ilrs_science.geometry.time import squeezed_utc
-from ilrs_science.model.axis import Axis, RegularAxis, pieces
+from ilrs_science.model.axis import Axis, pieces
 from ilrs_science.model.product import Product
 from ilrs_science.model.site import Site
 from ilrs_science.store.encoding import TIME_UNITS, Cut, time_unit
@@ -67,11 +67,7 @@ def values(product: Product, axis: Axis, sites: Sequence[Site], first: int) -> I
     begin = first // _INDEX_CHUNK * _INDEX_CHUNK
     for position, piece in pieces(axis, begin, _INDEX_CHUNK):
         yield from ((name, position, numbers) for name, numbers in _times_of(axis, piece).items())
-    if isinstance(axis, RegularAxis):
-        yield from ((name, 0, numbers) for name, numbers in _places_of(sites).items())
-    else:
-        by_name = {site.name: site for site in sites}
-        yield from ((name, 0, numbers) for name, numbers in _places_of([by_name[one] for one in axis.sites]).items())
+    yield from ((name, 0, numbers) for name, numbers in _places_of(axis.places(sites)).items())
     for name, labels in product.coordinates.items():
         if not isinstance(labels, int):
             yield name, 0, np.asarray(labels, dtype=object if isinstance(labels[0], str) else None)
@@ -88,11 +84,9 @@ def write(store: Any, of: Iterator[tuple[str, int, NDArray[Any]]]) -> None:
 
 
 def _times(axis: Axis, cut: Cut) -> list[Coordinate]:
-    regular = isinstance(axis, RegularAxis)
-    what = "start of the slot" if regular else "centre of the exposure"
     utc = {
         "standard_name": "time",
-        "long_name": f"UTC, {what}",
+        "long_name": f"UTC, {axis.meaning}",
         "units": f"{TIME_UNITS[time_unit(axis, squeezed=True)]} since 1970-01-01",
         "calendar": "standard",
         "axis": "T",
@@ -101,7 +95,7 @@ def _times(axis: Axis, cut: Cut) -> list[Coordinate]:
         "leap_seconds": "23:59:59 and 23:59:60 share one second of the label; table: IERS Bulletin C as in ERFA",
     }
     tai = {
-        "long_name": f"TAI, {what}",
+        "long_name": f"TAI, {axis.meaning}",
         "units": f"{TIME_UNITS[time_unit(axis, squeezed=False)]} since 1970-01-01",
         "calendar": "standard",
         "time_scale": "TAI",
@@ -127,13 +121,10 @@ def _times_of(axis: Axis, piece: Axis) -> dict[str, NDArray[np.int64]]:
 
 
 def _places(axis: Axis, sites: Sequence[Site], cut: Cut) -> list[Coordinate]:
-    regular = isinstance(axis, RegularAxis)
-    dims = ("site",) if regular else ("time",)
-    count = len(sites) if regular else axis.count
+    dims, count = (axis.place_dimension,), len(axis.places(sites))
     # Chunked like the data along both dimensions, in one object.
-    inner = (1,) if regular else (max(1, min(cut.chunk, _INDEX_CHUNK)),)
-    most = _SITES if regular else _INDEX_CHUNK
-    chunks, shards = inner, (_shard(inner[0], most),)
+    chunk, most = {"site": (1, _SITES), "time": (max(1, min(cut.chunk, _INDEX_CHUNK)), _INDEX_CHUNK)}[dims[0]]
+    chunks, shards = (chunk,), (_shard(chunk, most),)
     frames = ", ".join(sorted({site.frame for site in sites}))
     made = [Coordinate("site", dims, (count,), "str", {"long_name": "place that observes"}, chunks, shards)]
     for name, attributes in (

@@ -11,7 +11,6 @@ import zarr
 from zarr.storage import MemoryStore
 
 from ilrs_science.errors import CubeError
-from ilrs_science.model.axis import ExposureAxis, RegularAxis
 from ilrs_science.model.part import digest
 from ilrs_science.store.coordinates import coordinates, values, write
 from ilrs_science.store.cube import FORMAT, ROOT, SHARD, Declaration, refuse_another, root_bytes
@@ -36,10 +35,10 @@ def create(place: Target, wanted: Declaration, attributes: Mapping[str, Any]) ->
     for name, document in documents.items():
         if place.read(f"{name}/{ROOT}") != document:
             place.write(f"{name}/{ROOT}", document)
-    instants = digest(wanted.axis.as_json()) if isinstance(wanted.axis, ExposureAxis) else str(wanted.axis.count)
+    instants = digest(wanted.axis.as_json()) if wanted.axis.may_shrink else str(wanted.axis.count)
     same = found is not None and found.attributes.get("ilrs_axis") == instants and len(found.sites) == len(wanted.sites)
     if not same:
-        first = found.count if found is not None and isinstance(wanted.axis, RegularAxis) else 0
+        first = found.count if found is not None and not wanted.axis.may_shrink else 0
         with thrifty(), answered(place.url):
             write(place.store(read_only=False), values(wanted.product, wanted.axis, wanted.sites, first))
     schema = wanted.schema()
@@ -49,7 +48,7 @@ def create(place: Target, wanted: Declaration, attributes: Mapping[str, Any]) ->
 
 def remove_beyond(place: Target, wanted: Declaration) -> None:
     """Remove the shards of an exposure cube that lie beyond its end, after it has lost exposures."""
-    if isinstance(wanted.axis, RegularAxis):
+    if not wanted.axis.may_shrink:
         return
     last = -(-wanted.axis.count // wanted.cut.shard)
     for variable in wanted.product.stored(wanted.place):

@@ -17,7 +17,7 @@ import xarray as xr
 import zarr
 
 from ilrs_science.errors import CubeError
-from ilrs_science.model.axis import Axis, RegularAxis
+from ilrs_science.model.axis import Axis
 from ilrs_science.model.product import Place, Product
 from ilrs_science.model.site import Site
 from ilrs_science.store.encoding import Cut
@@ -45,13 +45,11 @@ class Declaration:
 
     def schema(self) -> dict[str, Any]:
         """Return what makes the cube this cube and no other, as JSON-able values; not how long it is."""
-        axis = self.axis
-        kind = {"start": axis.start, "step": axis.step} if isinstance(axis, RegularAxis) else "exposures"
         return {
             "format": FORMAT,
             "product": self.product.as_json(),
             "place": self.place,
-            "axis": kind,
+            "axis": self.axis.kind,
             "sites": [asdict(site) for site in self.sites],
             "cut": [self.cut.chunk, self.cut.shard],
         }
@@ -125,7 +123,7 @@ def conflict(found: Existing | None, wanted: Declaration) -> str:
     keys = [key for key in mine if other.get(key) != mine[key]]
     if keys:
         return f"it exists and is another cube (it differs in {', '.join(keys)}); choose another output, or remove it"
-    if isinstance(wanted.axis, RegularAxis) and wanted.axis.count < found.count:
+    if not wanted.axis.may_shrink and wanted.axis.count < found.count:
         return f"it has {found.count} slots, the pipeline {wanted.axis.count}; a cube may grow at its end, not shrink"
     return ""
 

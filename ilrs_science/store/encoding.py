@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from zarr.codecs import BloscCodec
 
-from ilrs_science.model.axis import Axis, RegularAxis
+from ilrs_science.model.axis import Axis
 from ilrs_science.model.product import SMOOTH, VALUES, Encoding, Place, Product, Variable
 from ilrs_science.model.quality import flag_attributes
 
@@ -108,7 +108,7 @@ def time_unit(axis: Axis, *, squeezed: bool) -> int:
     squeezed
         For labels in UTC, the index: within a leap second they go half as fast.
     """
-    if not isinstance(axis, RegularAxis) or (squeezed and axis.start < _WHOLE_SECONDS):
+    if squeezed and axis.start < _WHOLE_SECONDS:
         return 1
     resolution = axis.resolution()
     finest = resolution // 2 if squeezed and resolution % 2 == 0 else 1 if squeezed else resolution

@@ -69,7 +69,7 @@ class Tables:
             "first": part.first,
             "count": part.axis.count,
             "start": part.axis.start,
-            "step": part.axis.step if isinstance(part.axis, RegularAxis) else 0,
+            "step": part.axis.step,
             "sites": [self._sites[site.name] for site in part.sites],
             "granules": _ranges([self._granules[_granule_key(one)] for one in part.granules]),
             "references": [

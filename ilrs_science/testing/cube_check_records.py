@@ -116,6 +116,9 @@ def _record_faults(cube: Cube, record: Record, keys: Mapping[Region, list[str]])
         return
     allowed = {"done": False, "failed": True}
     yield from differs(f"{path}.status", allowed.get(record["status"]), bool(record["reason"]))
+    failures = {"done": {""}, "failed": {"fault", "outage", "busy"}}.get(record["status"], set())
+    if record["failure"] not in failures:
+        yield Fault(f"{path}.failure", f"found {record['failure']!r}", f"expected one of {sorted(failures)}")
     if record["status"] == "done":
         mine = [key for begin in range(first, last, length) for key in keys[row, begin]]
         yield from differs(f"{path}.shards", sorted(record["shards"]), sorted(mine))

@@ -30,6 +30,7 @@ RECORD: Shape = {
     "causes": dict.fromkeys(("inputs", "parameters", "references", "code", "plugin"), str),
     "status": str,
     "reason": str,
+    "failure": str,
     "outcomes": [_OUTCOME],
     "shards": {"": (_SHARD, None)},
     "flagged": int,

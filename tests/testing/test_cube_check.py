@@ -165,6 +165,7 @@ WRONG_RECORDS: list[Case] = [
     ("slots", record(first=1), {"records.(0, 1)", FIRST}),
     ("slots", record(count=3), {FIRST}),
     ("slots", record(reason="no luck"), {f"{FIRST}.status"}),
+    ("slots", record(failure="outage"), {f"{FIRST}.failure"}),
     ("slots", record(digest="other"), {FIRST}),
     ("slots", record(missing=5), {FIRST}),
     ("slots", record(flagged=-1), {FIRST}),

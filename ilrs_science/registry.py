@@ -1,4 +1,4 @@
-"""Plugins: instruments and steps that any installed package contributes through entry points.
+"""Plugins: instruments, steps and raw formats that any installed package contributes through entry points.
 
 Listing imports none of them. A broken plugin is shown with its reason and fails only who needs it; two plugins of one
 name are an error. The built-in instruments are found the same way as a partner's.
@@ -16,10 +16,11 @@ from typing import Any, Literal
 
 from ilrs_science.code.kept import search_path
 from ilrs_science.errors import PluginError
+from ilrs_science.formats import FORMATS
 from ilrs_science.model.instrument import CONTRACT, Instrument
 from ilrs_science.model.step import StepFunction
 
-type Kind = Literal["instruments", "steps"]
+type Kind = Literal["instruments", "steps", "formats"]
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,11 @@ def load_problem(plugin: Plugin) -> str:
     try:
         if plugin.kind == "instruments":
             instrument(plugin.name)
-        else:
+        elif plugin.kind == "steps":
             _load(plugin.kind, plugin.name)
     except PluginError as error:
         return str(error)
-    return ""
+    return FORMATS.problems.get(plugin.name, "") if plugin.kind == "formats" else ""
 
 
 def distribution_of(kind: Kind, name: str) -> tuple[str, str]:

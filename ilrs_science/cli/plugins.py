@@ -22,7 +22,7 @@ def installed(*, as_json: bool) -> None:
     """List instruments and steps, each with why it is broken, if it is."""
     found = [
         asdict(plugin) | {"problem": plugin.problem or registry.load_problem(plugin)}
-        for kind in ("instruments", "steps")
+        for kind in ("instruments", "steps", "formats")
         for plugin in registry.plugins(kind)
     ]
     print_json(found) if as_json else show.plugins(found)

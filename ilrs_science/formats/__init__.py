@@ -35,6 +35,7 @@ from ilrs_science.formats.alsep import read_alsep
 from ilrs_science.formats.ccsds import read_ccsds
 from ilrs_science.formats.cdf import read_cdf
 from ilrs_science.formats.cef import read_cef
+from ilrs_science.formats.contributed import Formats
 from ilrs_science.formats.cpf import read_cpf
 from ilrs_science.formats.crd import read_crd
 from ilrs_science.formats.ecallisto import read_ecallisto
@@ -82,10 +83,8 @@ __all__ = [
 ]
 
 _MODULES = (fits, ogip, ecallisto, cdf, cef, pds3, pds4, ccsds, lexi, crd, cpf, miniseed, alsep, netcdf, matlab, idl)
-FORMATS: dict[str, Format] = {
-    one.name: one for one in (*(module.FORMAT for module in _MODULES), table.FORMAT, table.FIXED_WIDTH)
-}
-"""Every raw format by its name."""
+FORMATS = Formats({one.name: one for one in (*(module.FORMAT for module in _MODULES), table.FORMAT, table.FIXED_WIDTH)})
+"""Every raw format by its name, those of partners' packages too."""
 
 
 def read(path: Source, *, format: str | None = None, sha256: str = "", **options: Any) -> xr.Dataset | xr.DataTree:  # noqa: A002 - the word for it
@@ -118,10 +117,9 @@ def read(path: Source, *, format: str | None = None, sha256: str = "", **options
     OSError
         A local file is not there, or may not be read.
     """
-    if format is not None and format not in FORMATS:
-        raise FormatError(f"no format {format!r}; there are {', '.join(FORMATS)}")
+    chosen = FORMATS.named(format) if format is not None else None
     with opened(path, sha256=sha256) as local:
-        found = FORMATS[format] if format else named_as(path, local, lambda: recognise(local))
+        found = chosen or named_as(path, local, lambda: recognise(local))
         data = named_as(path, local, lambda: found.read(local, **options))
     for one in data.subtree if isinstance(data, xr.DataTree) else [data]:
         one.encoding["source"] = name_of(path)
@@ -213,7 +211,8 @@ def recognise(path: Path) -> Format:
         raise FormatError(f"{path}: ambiguous: the readers {' and '.join(one.name for one in claims)} both claim it")
     if not claims:
         what = f"begins with {head[:16]!r}" if head else "is empty"
-        raise FormatError(f"{path}: no reader recognises it, it {what}; there are {', '.join(FORMATS)}")
+        broken = "".join(f"; the format {name} cannot be used: {why}" for name, why in FORMATS.problems.items())
+        raise FormatError(f"{path}: no reader recognises it, it {what}; there are {', '.join(FORMATS)}{broken}")
     return claims[0]
 
 

@@ -160,7 +160,7 @@ def test_two_readers_that_both_recognise_a_file_are_an_error_that_names_both(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rival = formats.Format("rival", "claims everything", "own", lambda *_: True, formats.read_cef, lambda _: [])
-    monkeypatch.setitem(formats.FORMATS, "rival", rival)
+    monkeypatch.setitem(formats.FORMATS.own, "rival", rival)
     for call in (formats.read, formats.index):
         with pytest.raises(FormatError, match=r"made.cef: ambiguous: the readers cef and rival both claim it"):
             call(file)

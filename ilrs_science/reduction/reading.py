@@ -10,10 +10,10 @@ from ilrs_science.errors import FormatError, foreign
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Task
-from ilrs_science.reduction.decoded import Decoded
+from ilrs_science.raw.kept import Kept
 
-decoded = Decoded()
-"""What this process has read."""
+decoded = Kept(256 * 2**20)
+"""What this process has read: a file that many parts need is decoded once."""
 
 
 def samples_of(granule: Granule, instrument: Instrument, task: Task) -> xr.Dataset:

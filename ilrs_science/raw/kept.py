@@ -1,4 +1,4 @@
-"""Samples as read, kept within a budget of bytes: a file that many parts need is decoded once in a process."""
+"""Datasets kept within a budget of bytes: what many parts need is read once in a process."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from typing import Any
 
 import xarray as xr
 
-BUDGET = 256 * 2**20
-"""Bytes of decoded samples that a process keeps; one larger dataset is used and not kept."""
-
 
 @dataclass
-class Decoded:
+class Kept:
     """A least-recently-used store of datasets, for the threads of one process."""
 
-    budget: int = BUDGET
+    budget: int
+    """Bytes; one larger dataset is used and not kept."""
     _kept: OrderedDict[Hashable, xr.Dataset] = field(default_factory=OrderedDict)
     _bytes: int = 0
     _lock: Any = field(default_factory=RLock)

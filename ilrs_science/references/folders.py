@@ -1,0 +1,75 @@
+"""References as folders hold them: YAML indexes with the payload files beside them.
+
+References
+----------
+- kind: matrix
+instrument: acme-mag
+site: shackleton            # or "*", the default
+valid: {start: 2031-01-01T00:00:00Z, stop: 2032-01-01T00:00:00Z}
+published: 2030-12-01T00:00:00Z
+payload: matrix.json        # or a netCDF-3 file, .nc
+sha256: ...                 # optional; checked where given
+source: who says so
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ilrs_science.errors import FormatError
+from ilrs_science.model.reference import Reference
+from ilrs_science.yaml_text import UtcTime, load_yaml, validated
+
+
+class _Valid(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    start: UtcTime
+    stop: UtcTime
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    kind: str
+    instrument: str
+    site: str = "*"
+    valid: _Valid
+    published: UtcTime
+    payload: str = Field(pattern=r"^[^/\\][^\\]*\.(json|nc)$")
+    sha256: str = ""
+    source: str = "unknown"
+
+
+class _Index(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    references: list[_Entry]
+
+
+def read_folder(folder: Path) -> list[Reference]:
+    """Return every reference that the YAML indexes below a folder list.
+
+    Raises
+    ------
+    PlanError
+        An index has faults: all of them, each with file and path.
+    FormatError
+        A payload is missing, lies outside the folder, or has another digest than its index says.
+    """
+    found = []
+    for index in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
+        for entry in validated(_Index, load_yaml(index), str(index)).references:
+            payload = (index.parent / entry.payload).resolve()
+            if not payload.is_relative_to(folder.resolve()) or not payload.is_file():
+                raise FormatError(f"{index}: payload {entry.payload!r} is not a file below {folder}")
+            sha256 = hashlib.sha256(payload.read_bytes()).hexdigest()
+            if entry.sha256 not in ("", sha256):
+                raise FormatError(f"{payload}: its digest is {sha256}, its index says {entry.sha256}")
+            span = (entry.valid.start, entry.valid.stop)
+            found.append(
+                Reference(
+                    entry.instrument, entry.kind, entry.site, *span, entry.published, sha256, str(payload), entry.source
+                )
+            )
+    return found

@@ -104,7 +104,7 @@ def try_ticket(ticket: Mapping[str, Any]) -> str:
     return ""
 
 
-def _fill(part: Part, rejected: Mapping[int, str]) -> tuple[Block, list[Tally]]:
+def _fill(part: Part, rejected: Mapping[int, str] = MappingProxyType({})) -> tuple[Block, list[Tally]]:
     instrument = registry.instrument(part.instrument)
     _check_code(part, instrument)
     block = Block(instrument.product, "mean" if part.place == "mean" else "slot", part.axis)

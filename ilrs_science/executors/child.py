@@ -139,9 +139,10 @@ class Child:
 
     def close(self) -> None:
         """Kill the process, and a copy that it has made."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        if self.process.returncode is None:  # afterwards the number may be somebody else's
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
         self.connection.close()
 
     def _send(self, value: Any) -> None:
@@ -156,17 +157,16 @@ class Child:
         return ended
 
     def _died(self) -> Ended[Any, Any] | None:
-        try:
-            status = self.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            status = 0  # it has closed its pipe and lives on
+        has_closed_its_pipe_and_lives = not _ends(self.process.pid)
         self.close()
         if not self.sent:
             return None
-        return self._lost(*_why(status))
+        return self._lost(*_why(0 if has_closed_its_pipe_and_lives else self.process.returncode))
 
     def _lost(self, cause: Cause, reason: str) -> Ended[Any, Any]:
         ended = self._next()
+        if not self.begun:  # whatever keeps a process from starting is no fault of the item
+            return replace(ended, cause="killed", reason=f"a worker process could not start: it {reason}")
         return replace(ended, cause=cause, reason=f"{reason} in {ended.stage.name}")
 
 
@@ -292,6 +292,15 @@ def _why(status: int) -> tuple[Cause, str]:
     if -status in _CRASHES:
         return "crash", f"crashed ({name})"
     return "killed", f"its process was killed ({name}), by somebody or for want of memory"
+
+
+def _ends(process: int) -> bool:
+    """Wait a while for a child of ours to end; its number stays its own until it has been asked how it ended."""
+    for _ in range(100):
+        if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def _resident(process: int) -> int:

@@ -97,7 +97,7 @@ def enter(name: str, sources: Sequence[int] | None = None) -> None:
 @contextmanager
 def listening(listener: Callable[[Stage], None]) -> Iterator[None]:
     """Let a function hear what this thread is at."""
-    _here.listener = listener
+    _here.listener, _here.stage = listener, Stage()
     try:
         yield
     finally:

@@ -15,6 +15,9 @@ from ilrs_science.executors import items
 from ilrs_science.executors.child import Child, heard
 from ilrs_science.executors.items import Ended, Limits, Pool, Stage, Underway
 
+_GRACE = 10.0
+"""Seconds that threads have to end what they have in hand when a run ends; one that hangs is left to itself."""
+
 
 def local_pool[Item, Value](
     name: str, count: int, function: Callable[[Item], Value], limits: Limits
@@ -119,7 +122,7 @@ class Threads[Item, Value]:
         return function(item)
 
     def close(self) -> None:
-        """Begin no more items; one in hand is left to itself."""
+        """Begin no more items, and wait a while for those in hand, so that nothing of them comes after the run."""
         while True:
             try:
                 self.todo.get_nowait()
@@ -127,6 +130,9 @@ class Threads[Item, Value]:
                 break
         for _ in self.threads:
             self.todo.put(None)
+        until = time.monotonic() + _GRACE
+        for thread in self.threads:
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _check_time(self) -> None:
         slow = self.longest()

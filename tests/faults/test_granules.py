@@ -1,5 +1,7 @@
 """One bad granule, however bad, is named in the same run, and all others get done (law 13)."""
 
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from ilrs_toys.campaign import Campaign, assert_same_bytes
 
 import ilrs_science as ilrs
 from ilrs_science.errors import LimitError
+from ilrs_science.executors import local
 from ilrs_science.executors.items import Limits
 from ilrs_science.running.executing import Slow
 
@@ -135,7 +138,23 @@ def test_a_step_that_crashes_on_every_granule_fails_its_part_by_name_and_rejects
     assert report.counts.placed == 4
 
 
-def test_a_part_that_hangs_in_threads_ends_the_run_by_name(evil: Evil) -> None:
+def test_workers_that_cannot_start_are_an_outage_and_no_fault_of_a_file(
+    evil: Evil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evil.fill(["error"])
+    plan = ilrs.plan(evil.pipeline(["error"]))
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    report = ilrs.run(plan, executor="processes", workers=1)
+    assert (report.exit_code, report.rejected) == (75, {})
+    said = "a worker process could not start: it ended its process with status 1"
+    assert {one.reason for one in report.failed} == {said}
+    monkeypatch.undo()
+    found = ilrs.inventory(evil.pipeline([])["raw"], instruments="toy-evil", executor="processes")
+    assert len(found.granules) == 2
+
+
+def test_a_part_that_hangs_in_threads_ends_the_run_by_name(evil: Evil, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_GRACE", 0.1)
     evil.fill(["hang"])
     with pytest.raises(LimitError, match=r"a worker is at reading for more than 0\.5 s; threads cannot be stopped"):
         ilrs.run(evil.pipeline(["hang"]), limits=Limits(seconds=0.5))

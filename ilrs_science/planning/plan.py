@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,8 @@ from ilrs_science.code import code_of
 from ilrs_science.errors import CubeError, Fault, FormatError, OutageError, PlanError
 from ilrs_science.model.axis import Axis
 from ilrs_science.model.granule import Granule
-from ilrs_science.model.part import Task, digest
+from ilrs_science.model.instrument import Instrument
+from ilrs_science.model.part import Part, Task, digest
 from ilrs_science.model.site import Site
 from ilrs_science.planning.check import Checked, check
 from ilrs_science.planning.diff import Diff, compare
@@ -35,6 +37,8 @@ from ilrs_science.store.collection import member_url
 from ilrs_science.store.cube import Declaration, Existing
 from ilrs_science.store.encoding import cut
 from ilrs_science.store.target import Target, target
+
+type Rehearse = Callable[[Pipeline, Instrument, Sequence[Part]], list[Fault]]
 
 
 def plan(
@@ -69,8 +73,9 @@ def plan(
     pipeline = checked.pipeline
     inventory = _inventory(checked, progress, executor)
     whole = _laid_out(checked, inventory)
+    rehearse: Rehearse | None = partial(chain_faults, guarded=executor == "processes")
     if checked.partition == "none":
-        return _one_cube(checked, whole, pipeline, strict=strict)
+        return _one_cube(checked, whole, pipeline, rehearse, strict=strict)
     time = whole_time(pipeline, whole.granules)
     if time is None:
         raise PlanError([nothing_to_read(pipeline, inventory, whole.granules)])
@@ -81,7 +86,8 @@ def plan(
         if not any(one.start < span.stop and one.stop > span.start for one in whole.granules):
             continue
         try:
-            plans.append(_one_cube(checked, whole, _member(pipeline, time, span), strict=strict))
+            plans.append(_one_cube(checked, whole, _member(pipeline, time, span), rehearse, strict=strict))
+            rehearse = None  # the chain is the same for all
         except PlanError as error:
             faults += error.faults
     if not plans and not faults:
@@ -117,8 +123,13 @@ def _member(pipeline: Pipeline, time: TimeSpan, span: Span) -> Pipeline:
     return pipeline.model_copy(update={"time": part, "output": member_url(pipeline.output, span.label)})
 
 
-def _one_cube(checked: Checked, whole: _Whole, pipeline: Pipeline, *, strict: bool) -> Plan:
+def _one_cube(checked: Checked, whole: _Whole, pipeline: Pipeline, rehearse: Rehearse | None, *, strict: bool) -> Plan:
     """Plan one cube.
+
+    Parameters
+    ----------
+    rehearse
+        How to find out what the chain of steps never delivers; None where that is known already.
 
     Raises
     ------
@@ -135,7 +146,8 @@ def _one_cube(checked: Checked, whole: _Whole, pipeline: Pipeline, *, strict: bo
         with_references(made.parts, checked.known, made.axis) if made.parts else ([], [], [])
     )
     warnings = [*map(absent_reference_words, absent), *site_warnings(pipeline, made.granules)]
-    faults += [*whole.faults, *reference_faults, *chain_faults(pipeline, made.instrument, parts), *_memory_faults(made)]
+    faults += [*whole.faults, *reference_faults, *_memory_faults(made)]
+    faults += rehearse(pipeline, made.instrument, parts) if rehearse is not None else []
     faults += warnings if strict else []
     if faults:
         raise PlanError(faults)

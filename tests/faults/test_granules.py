@@ -172,3 +172,11 @@ def test_files_that_crash_their_reader_are_named_when_processes_index_them_and_t
     said = [reason.partition(" in ")[0] for reason in report.rejected.values()]
     assert said[:2] == ["crashed (SIGSEGV)", "ended its process with status 7"]
     assert report.counts.placed == 12
+
+
+def test_a_first_file_that_crashes_its_reader_does_not_crash_the_plan(evil: Evil) -> None:
+    bad = evil.write("0-segfault.evil", "a", range(4))
+    evil.write("1.evil", "a", range(4, 8))
+    report = ilrs.run(evil.pipeline([""]), executor="processes", workers=1)
+    assert report.exit_code == 3
+    assert_says(report.rejected, {bad: "crashed (SIGSEGV) in reading"})

@@ -3,6 +3,9 @@
 import json
 import re
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ import ilrs_science as ilrs
 from ilrs_science.errors import CubeError
 from ilrs_science.running.report import Report
 from ilrs_science.running.verify import verify
+from ilrs_science.store.lease import holder
+from ilrs_science.store.target import Folder
 
 CREATION = {
     "create records/lease-1": "nothing is there yet",
@@ -158,3 +163,30 @@ class _Stop:
     def __call__(self, record: Any, done: int, of: int) -> None:
         if done == 2:
             signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [(signal.SIGTERM, 75, "stopped by the system (SIGTERM); what"), (signal.SIGINT, 130, "interrupted; what")],
+)
+def test_a_command_that_is_told_to_stop_while_a_part_hangs_ends_soon_with_one_line(
+    small: Small, number: int, status: int, said: str
+) -> None:
+    small.write("0-hang.evil", "a", range(4))
+    raw = str(small.folder / "raw" / "*.evil")
+    file = small.folder / "evil.yaml"
+    steps = [{"harms": {"how": "error"}}, "to_units"]
+    file.write_text(json.dumps(small.pipeline(4, instrument="toy-evil", raw=raw, steps=steps)))
+    command = [sys.executable, "-m", "ilrs_science.cli", "run", str(file), "--executor", "processes", "--workers", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        plan = small.folder / "cube.zarr" / "records" / "plan.json"
+        while not plan.exists() and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(1)
+        process.send_signal(number)
+        _, told = process.communicate()
+    assert process.returncode == status
+    (line,) = [one for one in told.splitlines() if "what is done is kept" in one]
+    assert line.startswith(said)
+    assert "Traceback" not in told
+    assert holder(Folder(small.folder / "cube.zarr")) is None

@@ -230,7 +230,9 @@ def the_scheduler(folder: Path, straight: Path, kills: int, chance: random.Rando
         try:
             ilrs.run(campaign.pipeline(), cluster=address)
         except ClusterLostError as error:
-            tally.misleading += not str(error).endswith("run again to go on") or "\n" in str(error)
+            plain = str(error).endswith("run again to go on") and "\n" not in str(error)
+            tally.misleading += not plain
+            tally.said += [] if plain else [str(error)]
             tally.kills += 1
         timer.cancel()
         scheduler.kill()

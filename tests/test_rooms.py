@@ -79,6 +79,7 @@ def test_nothing_catches_everything_but_where_a_failure_becomes_a_record_or_a_re
         "errors.py",  # what would end a process becomes an error that names who raised it
         "executors/child.py",  # what a child's function raises is raised again by its parent
         "executors/local.py",  # and so is what a thread's does
+        "formats/contributed.py",  # whatever the module of a format raises on import is why it cannot be used
         "formats/foreign.py",  # whatever a library raises on a raw file is that file's FormatError
         "formats/format.py",  # and on a text that is no unit, so that it is none
         "planning/rehearsal.py",  # what a plugin raises at no sample tells nothing; the run names it

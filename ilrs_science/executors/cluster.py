@@ -43,7 +43,7 @@ def connect(
         try:
             client = Client(cluster, security=_security(cluster), set_as_default=False)
         except OSError as error:
-            raise ClusterLostError(f"no scheduler at {cluster}: {error}") from error
+            raise ClusterLostError(f"no scheduler at {cluster}: {error}; run again to go on") from error
         except (TypeError, ValueError) as error:
             raise ClusterError(f"no scheduler at {cluster}: {error}") from error
         with client:

@@ -16,7 +16,7 @@ from ilrs_science.errors import CubeError, PlanError
 from ilrs_science.geometry.lunations import new_moon
 from ilrs_science.geometry.time import isot, parse_utc
 from ilrs_science.planning.partition import chosen_partition, spans
-from ilrs_science.planning.pipeline import MOST_SLOTS, TimeSpan
+from ilrs_science.planning.pipeline import MOST_SLOTS, Pipeline, TimeSpan
 from ilrs_science.running.status import status
 
 pytestmark = pytest.mark.usefixtures("toys")
@@ -146,7 +146,7 @@ def test_the_default_is_the_coarsest_whose_cubes_hold_few_enough_slots(years: in
     start = parse_utc("2031-01-01T00:00:00Z")
     stop = parse_utc(f"{2031 + years}-01-01T00:00:00Z")
     time = TimeSpan.model_construct(start=start, stop=stop, step=round(step * 10**9))
-    asked = ilrs.pipeline.Pipeline.model_construct(time=time, partition=None)
+    asked = Pipeline.model_construct(time=time, partition=None)
     assert chosen_partition(asked) == (expected, [])
     assert all((one.stop - one.start) // time.step <= MOST_SLOTS for one in spans(expected, time))
 
@@ -154,5 +154,5 @@ def test_the_default_is_the_coarsest_whose_cubes_hold_few_enough_slots(years: in
 def test_a_day_of_too_many_slots_is_a_fault_that_says_how_many() -> None:
     start = parse_utc("2031-01-01T00:00:00Z")
     time = TimeSpan.model_construct(start=start, stop=start + 2 * 86400 * 10**9, step=1_000_000)
-    kind, (fault,) = chosen_partition(ilrs.pipeline.Pipeline.model_construct(time=time, partition=None))
+    kind, (fault,) = chosen_partition(Pipeline.model_construct(time=time, partition=None))
     assert (kind, fault.path, fault.found) == ("day", "time.step", "the cube of a day would hold 86400000 slots")

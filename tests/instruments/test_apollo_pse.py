@@ -13,6 +13,7 @@ import ilrs_science as ilrs
 from ilrs_science import FormatError
 from ilrs_science.formats.alsep import read_tape
 from ilrs_science.geometry import isot, parse_utc
+from ilrs_science.running.report import Report
 
 STEP = 150_943_396  # ns, 4 samples in 640 bits at 1060 bits a second
 FRAME = 603_773_585
@@ -29,7 +30,7 @@ def pipeline(raw: Path, output: Path, *, start: int, step: int = STEP, slots: in
     return {"name": "m", "instrument": "apollo-pse", "raw": str(raw), "time": time, "output": str(output), **more}
 
 
-def run(description: dict[str, Any]) -> tuple[ilrs.engine.run.Report, xr.Dataset]:
+def run(description: dict[str, Any]) -> tuple[Report, xr.Dataset]:
     report = ilrs.run(description, executor="serial")
     return report, ilrs.open_cube(description["output"]).load()
 

@@ -12,6 +12,7 @@ import xarray as xr
 
 import ilrs_science as ilrs
 from ilrs_science.geometry import parse_utc
+from ilrs_science.running.report import Report
 
 START = "2001-06-11T20:00:00Z"
 MILLISECONDS = cdflib.cdfepoch.compute_epoch([2001, 6, 11, 20, 0, 0, 0])
@@ -25,7 +26,7 @@ def pipeline(raw: Path | str, output: Path, **more: Any) -> dict[str, Any]:
     return {"name": "b", "instrument": "cluster-fgm", "raw": str(raw), "time": time, "output": str(output), **more}
 
 
-def run(description: dict[str, Any]) -> tuple[ilrs.engine.run.Report, xr.Dataset]:
+def run(description: dict[str, Any]) -> tuple[Report, xr.Dataset]:
     report = ilrs.run(description, executor="serial")
     return report, ilrs.open_cube(description["output"]).load()
 

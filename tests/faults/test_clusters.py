@@ -53,7 +53,9 @@ def scheduler() -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 def test_workers_that_are_killed_while_a_run_is_under_way_cost_nothing(small: Small, straight: Path) -> None:
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", scheduler_kwargs={"dashboard": False}
+        ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
 

@@ -61,7 +61,13 @@ def evil(tmp_path: Path) -> Evil:
 @pytest.fixture(scope="module")
 def client(toys: Path) -> Iterator[Client]:
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0) as cluster,
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            dashboard_address=":0",
+            scheduler_kwargs={"dashboard": False},
+            memory_limit=0,
+        ) as cluster,
         Client(cluster, set_as_default=False) as made,
     ):
         yield made

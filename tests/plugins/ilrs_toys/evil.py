@@ -37,7 +37,7 @@ def _eat() -> None:
     held = []
     for _ in range(100):
         held.append(np.ones(2**24))
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 HARMS: dict[str, Callable[[], object]] = {

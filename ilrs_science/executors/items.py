@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 type Cause = Literal["crash", "limit", "killed"]
@@ -31,6 +31,8 @@ class Stage:
     name: str = "the start"
     sources: tuple[int, ...] = ()
     """Which of the sources of the item it has in hand, by number."""
+    one_by_one: bool = False
+    """Whether the worker takes them one after the other, so that only the one in hand can be to blame."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,12 @@ class Pool[Item, Value](Protocol):
 _here = threading.local()
 
 
-def enter(name: str, sources: Sequence[int] | None = None) -> None:
+def enter(name: str, sources: Sequence[int] | None = None, *, one_by_one: bool = False) -> None:
     """Say what this worker is at, by default with the sources that it had; costs nothing where nobody listens."""
     listener = getattr(_here, "listener", None)
     if listener is not None:
         before = getattr(_here, "stage", Stage())
-        _here.stage = Stage(name, before.sources if sources is None else tuple(sources))
+        _here.stage = replace(before, name=name) if sources is None else Stage(name, tuple(sources), one_by_one)
         listener(_here.stage)
 
 

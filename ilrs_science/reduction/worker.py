@@ -178,7 +178,7 @@ class _Chain:
     def _read(self, number: int, granule: Granule, bad: Mapping[int, str]) -> xr.Dataset:
         if number in bad:
             raise FormatError(bad[number])
-        items.enter("reading", (number,))
+        items.enter("reading", (number,), one_by_one=True)
         return samples_of(granule, self.instrument, self.part.task)
 
     def calibrate(self, found: list[Samples], tallies: list[Tally], failures: list[IlrsError]) -> Samples | None:

@@ -48,11 +48,12 @@ def reduce_suspicious(suspicious: Mapping[str, Any]) -> dict[str, Any]:
 def _culprits(ticket: Ticket, ended: Ended[Ticket, Any], rejected: Mapping[int, str], limits: Limits) -> dict[int, str]:
     """Return the granules that are to blame, by number, each with the reason.
 
-    A worker that reads has one in hand. Steps have several at once: each of these is tried with none of the others.
-    If all of them do it, it is the step's own fault, and no granule is rejected (ADR 0004).
+    Files are read, and steps over whole granules are run, one by one. Other steps have the samples of several in hand:
+    each of these is tried with none of the others. If all of them do it, it is the step's own fault, and no granule is
+    rejected (ADR 0004).
     """
     suspects = [number for number in ended.stage.sources if number not in rejected]
-    if ended.stage.name == "reading":
+    if ended.stage.one_by_one:
         return dict.fromkeys(suspects, ended.reason)
     others = "another one is being tried"
     found = {}

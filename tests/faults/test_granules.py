@@ -123,14 +123,15 @@ def test_workers_of_a_cluster_that_crash_or_hang_cost_their_granule_and_nothing_
     assert_same_bytes(straight(tmp_path, harms), evil.folder / "cube.zarr")
 
 
-def test_of_several_granules_in_a_step_the_one_that_crashes_it_is_rejected(evil: Evil) -> None:
+@pytest.mark.parametrize("step", ["harms", "harms_whole"])
+def test_of_several_granules_in_a_step_the_one_that_crashes_it_is_rejected(evil: Evil, step: str) -> None:
     for number in range(4):
         words = [raw.BREAKS_STEPS if number == 2 else raw.GOOD]
         evil.write(f"{number}.evil", "a", [number], words)
-    steps = [{"harms": {"how": "segfault"}}, "to_units"]
+    steps = [{step: {"how": "segfault"}}, "to_units"]
     report = ilrs.run(evil.pipeline([""], steps=steps), executor="processes", workers=1)
     assert report.exit_code == 3
-    assert_says(report.rejected, {str(evil.folder / "raw" / "2.evil"): "crashed (SIGSEGV) in step harms"})
+    assert_says(report.rejected, {str(evil.folder / "raw" / "2.evil"): f"crashed (SIGSEGV) in step {step}"})
     assert report.counts.placed == 3
 
 

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from ilrs_science.errors import CubeBusyError, FormatError, IlrsError, OutageError, PlanError, ReplaceError
     from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
     from ilrs_science.model.duration import Duration
+    from ilrs_science.model.good import exclude, scale_live_time
     from ilrs_science.model.granule import Granule
     from ilrs_science.model.instrument import Instrument
-    from ilrs_science.model.product import Encoding, Product, Variable
-    from ilrs_science.model.quality import set_flag
+    from ilrs_science.model.product import Product
+    from ilrs_science.model.quality import reject, set_flag
     from ilrs_science.model.reference import Reference
     from ilrs_science.model.site import Site
     from ilrs_science.model.step import step
+    from ilrs_science.model.variable import Encoding, Variable
     from ilrs_science.planning.plan import plan
     from ilrs_science.registry import plugins
     from ilrs_science.running.run import run
@@ -53,12 +55,15 @@ __all__ = [
     "ReplaceError",
     "Site",
     "Variable",
+    "exclude",
     "inventory",
     "open_cube",
     "open_cubes",
     "plan",
     "plugins",
+    "reject",
     "run",
+    "scale_live_time",
     "set_flag",
     "sites",
     "step",
@@ -72,13 +77,15 @@ _NAMES_IN = {
     "errors": ("CubeBusyError", "FormatError", "IlrsError", "OutageError", "PlanError", "ReplaceError"),
     "model.axis": ("Axis", "ExposureAxis", "RegularAxis"),
     "model.duration": ("Duration",),
+    "model.good": ("exclude", "scale_live_time"),
     "model.granule": ("Granule",),
     "model.instrument": ("Instrument",),
-    "model.product": ("Encoding", "Product", "Variable"),
-    "model.quality": ("set_flag",),
+    "model.product": ("Product",),
+    "model.quality": ("reject", "set_flag"),
     "model.reference": ("Reference",),
     "model.site": ("Site",),
     "model.step": ("step",),
+    "model.variable": ("Encoding", "Variable"),
     "registry": ("plugins",),
     "store.collection": ("open_cubes",),
     "store.cube": ("open_cube",),

@@ -1,6 +1,7 @@
 """What there is: sites, and raw files indexed into granules."""
 
 from ilrs_science.catalog.completing import hashed
+from ilrs_science.catalog.events import good_of
 from ilrs_science.catalog.indexing import index_granule, rejected_counts
 from ilrs_science.catalog.inventory import inventory
 from ilrs_science.catalog.sites import SiteEntry, data_folder, sites
@@ -12,6 +13,7 @@ __all__ = [
     "Rejection",
     "SiteEntry",
     "data_folder",
+    "good_of",
     "hashed",
     "index_granule",
     "inventory",

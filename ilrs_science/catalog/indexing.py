@@ -12,6 +12,7 @@ import xarray as xr
 
 from ilrs_science import formats
 from ilrs_science.catalog.companions import digested, watched, with_companions, with_format
+from ilrs_science.catalog.events import good_of
 from ilrs_science.catalog.files import claims, local_state, state_beside
 from ilrs_science.catalog.times import sample_times, with_times
 from ilrs_science.errors import FormatError, IlrsError, OutageError, foreign, is_outage
@@ -81,7 +82,8 @@ def index_granule(instrument: Instrument, bare: Granule) -> list[Granule]:
     if not found:
         raise FormatError("yields no sample")
     for granule in found:
-        if granule.count <= 0:
+        # Of events there may be none, in a time in which there could have been some.
+        if granule.count < (0 if instrument.product.counts_events else 1):
             raise FormatError("yields no sample")
         if granule.stop <= granule.start:
             raise FormatError(f"its span is empty: {granule.start} to {granule.stop}")
@@ -101,7 +103,11 @@ def rejected_counts(ds: xr.Dataset) -> dict[str, int]:
 def _index_by_reading(instrument: Instrument, bare: Granule) -> Granule:
     ds = with_times(instrument.read(bare))
     times = sample_times(ds)
-    if not times.size:
+    span = times
+    if instrument.product.counts_events:
+        good = good_of(ds, instrument.product.good)
+        span = np.concatenate([times, good["start"].values, good["stop"].values - 1])
+    if not span.size:
         reasons = "; ".join(f"{count} rejected: {reason}" for reason, count in rejected_counts(ds).items())
         raise FormatError("yields no sample" + (f" ({reasons})" if reasons else ""))
     said = str(ds.attrs.get("site", ""))
@@ -110,8 +116,8 @@ def _index_by_reading(instrument: Instrument, bare: Granule) -> Granule:
     return replace(
         bare,
         site=said or bare.site,
-        start=int(times.min()),
-        stop=int(times.max()) + 1,
+        start=int(span.min()),
+        stop=int(span.max()) + 1,
         count=times.size + sum(rejected_counts(ds).values()),
         times=tuple(map(int, np.unique(times))) if instrument.product.exposures else (),
     )

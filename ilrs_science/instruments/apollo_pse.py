@@ -129,7 +129,7 @@ def _product(channels: Sequence[str], what: str) -> Product:
     about = f"{what}, 10-bit words on the tape (uncertainty: quantisation alone, no response is known)"
     counts = Variable("counts", ("time", "channel"), "f4", units="count", about=about)
     title = f"{what} of the Apollo passive seismic experiments; times are those on the tape"
-    return Product(counts, about=title, attributes={"native_level": "tape"}, channel=channels)
+    return Product(counts, about=title, attributes={"native_level": "tape"}, coordinates={"channel": channels})
 
 
 # Matches pse.a12.10.91 and wtn.1.2, not wth.1.5, whose geophones are no seismometer.

@@ -81,7 +81,7 @@ instrument = Instrument(
         quality=("time",),
         about="magnetic field at the four Cluster spacecraft",
         attributes={"native_level": "CSA calibrated"},
-        axis=("x", "y", "z"),
+        coordinates={"axis": ("x", "y", "z")},
     ),
     partners=("ESA",),
     about="fluxgate magnetometers of Cluster 1 to 4, spin resolution, GSE",

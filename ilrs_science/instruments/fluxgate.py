@@ -77,7 +77,7 @@ instrument = Instrument(
         CLOCK,
         quality=("time",),
         about="magnetic field at surface stations: x east, y north, z up",
-        axis=("x", "y", "z"),
+        coordinates={"axis": ("x", "y", "z")},
     ),
     simulate=lambda folder: simulate(folder, hours=1, files_per_day=48),
     partners=("simulated",),

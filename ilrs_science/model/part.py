@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ilrs_science.model.axis import Axis
 from ilrs_science.model.granule import Granule
+from ilrs_science.model.product import Place
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.site import Site
 
@@ -54,7 +55,7 @@ class Task:
     """Name of the instrument."""
     steps: tuple[StepCall, ...]
     """What to do, without references: those belong to each part."""
-    place: str
+    place: Place
     """How samples come onto the axis."""
     conflicts: str
     """Which of two different samples of one instant is kept: `first`, `last` or `best`."""
@@ -111,7 +112,7 @@ class Part:
         return self.task.instrument
 
     @property
-    def place(self) -> str:
+    def place(self) -> Place:
         """How samples come onto the axis."""
         return self.task.place
 

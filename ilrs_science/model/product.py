@@ -1,9 +1,8 @@
-"""The declared cube: variables, dimensions, units, flags and encoding."""
+"""The declared cube: variables, dimensions, units, flags and how samples come onto its axis."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -12,95 +11,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science.errors import Fault
+from ilrs_science.model.declaring import declaration_faults, dims_faults
 from ilrs_science.model.quality import MISSING, QUALITY_DTYPE, flag_table
+from ilrs_science.model.variable import Variable
 
 type Coordinate = int | Sequence[str] | Sequence[float] | xr.DataArray | NDArray[Any]
-type Place = Literal["slot", "mean"]
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How the chunks of a variable are compressed (Blosc)."""
-
-    codec: str = "lz4"
-    level: int = 5
-    shuffle: Literal["bitshuffle", "shuffle", "noshuffle"] = "shuffle"
-
-
-# Measured on calibrated frames: values want bitshuffle, smooth or constant arrays want byte shuffle.
-VALUES = Encoding(shuffle="bitshuffle")
-SMOOTH = Encoding(shuffle="shuffle")
-
-_LONGEST = 8  # bytes of the longest integer
-
-
-@dataclass(frozen=True)
-class Variable:
-    """One variable of a product."""
-
-    name: str
-    """Name in the cube."""
-    dims: tuple[str, ...]
-    """Dimensions of a block, `time` first; a regular cube puts `site` before them."""
-    dtype: str
-    """NumPy dtype, such as `f4`."""
-    units: str
-    """Units that astropy and udunits both parse; `1` for a pure number."""
-    about: str = ""
-    """What it is, for people (CF `long_name`)."""
-    standard_name: str = ""
-    """CF standard name, where one exists."""
-    uncertainty: bool = True
-    """Whether `<name>_uncertainty` (1 sigma, random part, same units) goes with it."""
-    coordinate: bool = False
-    """Whether it is an auxiliary coordinate (a position, say); such a variable carries no uncertainty."""
-    fill: int | None = None
-    """Value of a cell that no sample reached; by default NaN, or a number that no value of the type can be."""
-    encoding: Encoding | None = None
-    """Compression; by default the one that suits its kind."""
-    attributes: Mapping[str, str | float] = field(default_factory=dict)
-    """Further CF or ISTP attributes."""
-
-    @property
-    def stored_dtype(self) -> str:
-        """NumPy dtype in the cube.
-
-        An integer of up to four bytes without a declared `fill` is stored in twice as many: each value that it can have
-        may be measured (65535 is what a saturated converter of 16 bits gives), so none is free to say that nothing was.
-        """
-        dtype = np.dtype(self.dtype)
-        wider = dtype.kind in "iu" and self.fill is None and dtype.itemsize < _LONGEST
-        return f"{dtype.kind}{2 * dtype.itemsize}" if wider else self.dtype
-
-    @property
-    def empty(self) -> float | int:
-        """Value of a cell that no sample reached: NaN, or the largest number of its type that float64 holds too."""
-        if self.fill is not None:
-            return self.fill
-        dtype = np.dtype(self.stored_dtype)
-        if dtype.kind == "f":
-            return float("nan")
-        # Analysts get floating point, with NaN for such a cell, and may write that elsewhere with this attribute: a
-        # number that float64 does not hold would come out as another one.
-        largest = int(np.iinfo(dtype).max)
-        return largest if int(float(largest)) == largest else int(np.nextafter(float(largest), 0.0))
-
-    @property
-    def is_label(self) -> bool:
-        """Whether its numbers are names (a mode, a range), by CF's attributes: nobody may average them."""
-        return any(key in self.attributes for key in ("flag_values", "flag_masks", "flag_meanings"))
-
-    def uncertain(self) -> Variable:
-        """Return the variable that carries the uncertainty of this one."""
-        return Variable(
-            f"{self.name}_uncertainty",
-            self.dims,
-            self.dtype if np.dtype(self.dtype).kind == "f" else "f4",
-            self.units,
-            about=f"1 sigma random uncertainty of {self.about or self.name}",
-            uncertainty=False,
-            encoding=SMOOTH,
-        )
+type Place = Literal["slot", "mean", "sum", "histogram"]
+type Overlap = Literal["refuse", "first", "latest"]
 
 
 class Product:
@@ -109,23 +26,39 @@ class Product:
     Parameters
     ----------
     variables
-        Science variables and auxiliary coordinates. The first one is the primary variable.
+        Science variables and auxiliary coordinates. The first one is the primary variable. A histogram has none of its
+        own: the engine makes `counts`, `ontime` and `exposure`.
     place
         How samples come onto a regular axis: `slot`, each in its own slot with its exact time kept in `time_offset`;
-        `mean`, the mean of the unflagged samples of a slot with its uncertainty and `count`.
+        `mean` or `sum` of the unflagged samples of a slot, with its uncertainty, `count` and `count_left_out`;
+        `histogram`, the number of events in each bin, with the time in which the instrument was good. A variable may
+        have a place of its own.
+    bins
+        For each dimension that samples are sorted into: what the steps deliver along `time` as their bin, an integer
+        from 0. Such a dimension comes right after `time`; samples themselves do not have it.
+    coordinates
+        For each dimension other than time: its size, its labels or values, or a `DataArray` of values with attributes
+        such as `units`. Numbers for a dimension of `bins` are the edges of its bins, one more than there are bins.
     exposures
         Whether the cube has an exposure axis (frames, each with its site) rather than a regular one.
     flags
         Meanings of the instrument's own quality flags, in the order of their bits (from bit 16 up).
     quality
-        Dimensions of `quality`; by default those of the primary variable.
+        Dimensions of `quality`; by default those of the primary variable, and of a histogram those of `exposure`.
+    good
+        Of a histogram: the dimensions of `bins` that its good intervals have as columns (a module, say). `ontime`,
+        `exposure` and `quality` have them too.
+    overlap
+        Of a histogram: what happens where good intervals of two granules overlap. `refuse` fails the part by name;
+        `first` or `latest` keeps those of the granule that starts first or last, and counts the events of the other
+        ones there as duplicates.
+    weight
+        Of a histogram: what the steps deliver along `time` as the weight of each event. `counts` is the sum of weights
+        then, and `counts_variance` the sum of their squares.
     about
         What the product is, for people (CF `title`).
     attributes
         Further attributes of the cube.
-    coordinates
-        For each dimension other than time: its size, its labels or values, or a `DataArray` of values with attributes
-        such as `units`.
 
     Raises
     ------
@@ -137,30 +70,43 @@ class Product:
         self,
         *variables: Variable,
         place: Place = "slot",
+        bins: Mapping[str, str] | None = None,
+        coordinates: Mapping[str, Coordinate] | None = None,
         exposures: bool = False,
         flags: Sequence[str] = (),
         quality: Sequence[str] | None = None,
+        good: Sequence[str] = (),
+        overlap: Overlap = "refuse",
+        weight: str = "",
         about: str = "",
         attributes: Mapping[str, str | float] | None = None,
-        **coordinates: Coordinate,
     ) -> None:
-        if not variables:
-            msg = "a product has at least one variable"
-            raise ValueError(msg)
-        self.declared = variables
         self.place: Place = place
+        self.bins = dict(bins or {})
         self.exposures = exposures
+        self.good = tuple(good)
+        self.overlap: Overlap = overlap
+        self.weight = weight
         self.flags = flag_table(flags)
-        self.quality_dims = tuple(quality) if quality is not None else variables[0].dims
         self.about = about
         self.attributes = dict(attributes or {})
         self.coordinates: dict[str, int | list[Any]] = {}
         self.coordinate_attributes: dict[str, dict[str, Any]] = {}
-        for name, labels in coordinates.items():
-            self.coordinates[name] = np.asarray(labels).tolist()
-            self.coordinate_attributes[name] = dict(labels.attrs) if isinstance(labels, xr.DataArray) else {}
-        if faults := self._faults():
+        self.edges: dict[str, list[float]] = {}
+        for name, labels in (coordinates or {}).items():
+            self._take_coordinate(name, labels)
+        self.declared = variables
+        if faults := list(declaration_faults(self)):
             raise ValueError("; ".join(map(str, faults)))
+        default = ("time", *self.good) if self.counts_events else variables[0].dims
+        self.quality_dims = tuple(quality) if quality is not None else default
+        if faults := list(dims_faults(self, "quality", self.quality_dims)):
+            raise ValueError("; ".join(map(str, faults)))
+
+    @property
+    def counts_events(self) -> bool:
+        """Whether a sample is an event to be counted, and the file says when the instrument was good."""
+        return self.place == "histogram"
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -172,28 +118,47 @@ class Product:
     @property
     def values(self) -> tuple[Variable, ...]:
         """What steps must deliver: the declared variables, each followed by its uncertainty."""
-        return tuple(
-            one for v in self.declared for one in ((v, v.uncertain()) if v.uncertainty and not v.coordinate else (v,))
-        )
+        return tuple(one for v in self.declared for one in ((v, v.uncertain()) if v.has_uncertainty else (v,)))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What steps must deliver along `time` beside the variables: bins and weights."""
+        weights = (self.weight, *(v.weight for v in self.declared))
+        return tuple(dict.fromkeys((*self.bins.values(), *filter(None, weights))))
+
+    def place_of(self, variable: Variable, place: Place) -> str:
+        """Return how the samples of a cell make the value of a variable, in a cube of this place."""
+        return "slot" if self.exposures else variable.place_in(place)
 
     def stored(self, place: Place) -> tuple[Variable, ...]:
         """Return every data variable of the cube: the values, `quality`, and what placing adds."""
         quality = Variable(
             "quality", self.quality_dims, QUALITY_DTYPE, "1", "quality flags", uncertainty=False, fill=int(MISSING)
         )
-        if place == "mean" and not self.exposures:
-            extra = Variable("count", ("time",), "u4", "1", "samples averaged in the slot", uncertainty=False, fill=0)
-        else:
+        if self.counts_events:
+            return (*self._counted(), quality)
+        places = {self.place_of(v, place) for v in self.declared}
+        added: list[Variable] = []
+        if places & {"mean", "sum"}:
+            used, left = "samples without a flag in the cell", "samples left out of the cell for a flag of their value"
+            added.append(Variable("count", self.quality_dims, "u4", "1", used, uncertainty=False, fill=0))
+            added.append(Variable("count_left_out", self.quality_dims, "u4", "1", left, uncertainty=False, fill=0))
+        if "slot" in places:
             about = "time of the sample after the time of its slot"
-            extra = Variable("time_offset", ("time",), "i8", "ns", about, uncertainty=False, coordinate=True, fill=0)
-        return (*self.values, quality, extra)
+            offset = Variable("time_offset", ("time",), "i8", "ns", about, uncertainty=False, coordinate=True, fill=0)
+            added.append(offset)
+        return (*self.values, quality, *added)
 
     def shape(self, variable: Variable, count: int) -> tuple[int, ...]:
-        """Return the shape of a block of `count` samples of a variable."""
+        """Return the shape of a block of `count` slots of a variable."""
         return tuple(count if name == "time" else self.sizes[name] for name in variable.dims)
 
+    def sample_dims(self, dims: Sequence[str]) -> tuple[str, ...]:
+        """Return which of the dimensions of a stored variable its samples have: bins are where they come to lie."""
+        return tuple(name for name in dims if name not in self.bins)
+
     def sample_bytes(self, place: Place) -> int:
-        """Return the bytes of one sample over all stored variables."""
+        """Return the bytes of one slot over all stored variables."""
         return sum(
             int(np.prod(self.shape(v, 1), dtype=np.int64)) * np.dtype(v.stored_dtype).itemsize
             for v in self.stored(place)
@@ -205,96 +170,105 @@ class Product:
         Parameters
         ----------
         block
-            Calibrated samples: the declared variables with their uncertainties, and `quality`, along `time`.
+            Calibrated samples: the declared variables with their uncertainties, bins and weights, and `quality`, along
+            `time`.
         """
         faults: list[Fault] = []
-        for variable in self.values:
-            if variable.name not in block:
+        for name in (*(one.name for one in self.values), *self.columns):
+            if name not in block.variables:
                 have = ", ".join(map(str, block.variables)) or "nothing"
-                faults.append(Fault(variable.name, "is missing", f"the steps must deliver it; they delivered {have}"))
-                continue
-            faults += self._check_array(variable, block[variable.name])
+                faults.append(Fault(name, "is missing", f"the steps must deliver it; they delivered {have}"))
+        for variable in self.values:
+            if variable.name in block:
+                faults += self._check_array(variable, block[variable.name])
+        faults += [fault for name in self.columns if name in block for fault in self._check_column(name, block[name])]
         if "quality" not in block:
             faults.append(Fault("quality", "is missing", "steps may set flags, not drop them"))
         else:
-            faults += _check_quality(block["quality"], self.quality_dims)
+            faults += _check_quality(block["quality"], self.sample_dims(self.quality_dims))
         return faults
 
     def as_json(self) -> dict[str, Any]:
         """Return the schema as JSON-able values, the same for equal products."""
         return {
-            "variables": [asdict(v) | {"dims": list(v.dims), "attributes": dict(v.attributes)} for v in self.declared],
+            "variables": [v.as_json() for v in self.declared],
             "place": self.place,
+            "bins": self.bins,
+            "good": list(self.good),
+            "overlap": self.overlap,
+            "weight": self.weight,
             "exposures": self.exposures,
             "flags": dict(self.flags),
             "quality": list(self.quality_dims),
             "about": self.about,
             "attributes": self.attributes,
             "coordinates": dict(self.coordinates),
+            "edges": self.edges,
             "coordinate_attributes": {k: v for k, v in self.coordinate_attributes.items() if v},
         }
 
+    def _take_coordinate(self, name: str, labels: Coordinate) -> None:
+        values = np.asarray(labels).tolist()
+        if name in self.bins and isinstance(values, list) and not any(isinstance(one, str) for one in values):
+            self.edges[name] = list(map(float, values))
+            values = [(low + high) / 2 for low, high in zip(self.edges[name], self.edges[name][1:], strict=False)]
+        self.coordinates[name] = values
+        self.coordinate_attributes[name] = dict(labels.attrs) if isinstance(labels, xr.DataArray) else {}
+
+    def _counted(self) -> tuple[Variable, ...]:
+        """Return what the engine makes of events."""
+        cells, live = ("time", *self.bins), ("time", *self.good)
+        dtype, how = ("f8", "sum of the weights of") if self.weight else ("u4", "number of")
+        poisson = (
+            {"cell_methods": "time: sum"} if self.weight else {"cell_methods": "time: sum", "distribution": "Poisson"}
+        )
+        made = [
+            Variable("counts", cells, dtype, "count", f"{how} events", uncertainty=False, fill=0, attributes=poisson)
+        ]
+        if self.weight:
+            about = "variance of counts: the sum of the squares of the weights"
+            made.append(Variable("counts_variance", cells, "f8", "count2", about, uncertainty=False, fill=0))
+        for name, about in (("ontime", "time in good intervals"), ("exposure", "live time in good intervals")):
+            made.append(
+                Variable(
+                    name, live, "f8", "s", about, uncertainty=False, fill=0, attributes={"cell_methods": "time: sum"}
+                )
+            )
+        return tuple(made)
+
     def _check_array(self, variable: Variable, array: xr.DataArray) -> list[Fault]:
-        name = variable.name
+        name, dims = variable.name, self.sample_dims(variable.dims)
         faults = []
-        if set(array.dims) != set(variable.dims):
-            faults.append(Fault(f"{name}.dims", f"found {array.dims}", f"expected {variable.dims}"))
+        if set(array.dims) != set(dims):
+            faults.append(Fault(f"{name}.dims", f"found {array.dims}", f"expected {dims}"))
         else:
-            sizes = {d: array.sizes[d] for d in variable.dims if d != "time"}
+            sizes = {d: array.sizes[d] for d in dims if d != "time"}
             expected = {d: self.sizes[d] for d in sizes}
             if sizes != expected:
                 faults.append(Fault(f"{name}.sizes", f"found {sizes}", f"expected {expected}"))
-        if array.dtype.newbyteorder("=") != np.dtype(variable.dtype):
+        if variable.categories and array.dtype.kind in "UOT":
+            faults += _check_words(variable, array)
+        elif array.dtype.newbyteorder("=") != np.dtype(variable.dtype):
             faults.append(Fault(f"{name}.dtype", f"found {array.dtype}", f"expected {np.dtype(variable.dtype)}"))
         # The attribute `units` is not compared: xarray carries it through arithmetic, right or wrong.
         return faults
 
-    def _faults(self) -> list[Fault]:
-        """Return what is wrong with the declaration itself."""
-        faults = []
-        names = [n for v in self.declared for n in (v.name, f"{v.name}_uncertainty")[: 1 + v.uncertainty]]
-        taken = {
-            "time",
-            "tai",
-            "time_bounds",
-            "site",
-            "lon",
-            "lat",
-            "height",
-            "records",
-            "quality",
-            "count",
-            "time_offset",
-            *self.coordinates,
-        }
-        for name in dict.fromkeys(names):
-            if names.count(name) > 1:
-                faults.append(Fault(name, "declared twice", "names are unique"))
-            if name in taken or not name.isidentifier():
-                allowed = f"expected one word, and none of {', '.join(sorted(taken))}"
-                faults.append(Fault(repr(name), "cannot name a variable", allowed))
-        for v in self.declared:
-            faults += self._dims_faults(v.name, v.dims)
-            if not _is_number(v.dtype):
-                faults.append(Fault(f"{v.name}.dtype", f"found {v.dtype!r}", "expected a float or integer type"))
-        return [*faults, *self._dims_faults("quality", self.quality_dims)]
-
-    def _dims_faults(self, name: str, dims: Any) -> list[Fault]:
-        path = f"{name}.dims"
-        if not isinstance(dims, tuple) or dims[:1] != ("time",):
-            return [Fault(path, f"found {dims!r}", "expected a tuple of names, time first")]
-        return [
-            Fault(path, f"{one!r} has no size", f"give Product({one}=...)")
-            for one in dims[1:]
-            if one not in self.coordinates
-        ]
+    def _check_column(self, name: str, array: xr.DataArray) -> Iterator[Fault]:
+        if array.dims != ("time",):
+            yield Fault(f"{name}.dims", f"found {array.dims}", "expected ('time',)")
+        if name in self.bins.values():
+            if array.dtype.kind not in "iu":
+                yield Fault(f"{name}.dtype", f"found {array.dtype}", "a bin is an integer; -1, say, for none")
+        elif array.dtype.kind not in "fiu":
+            yield Fault(f"{name}.dtype", f"found {array.dtype}", "a weight is a number")
+        elif not bool((np.isfinite(array.values) & (array.values >= 0)).all()):
+            yield Fault(name, "is negative or no number somewhere", "a weight is zero or more")
 
 
-def _is_number(dtype: str) -> bool:
-    try:
-        return np.dtype(dtype).kind in "fiu"
-    except TypeError:
-        return False
+def _check_words(variable: Variable, array: xr.DataArray) -> list[Fault]:
+    strange = sorted({str(one) for one in np.unique(array.values.astype("U"))} - set(variable.categories))
+    allowed = f"expected one of {', '.join(variable.categories)}"
+    return [Fault(variable.name, f"found {strange[:5]}", allowed)] if strange else []
 
 
 def _check_quality(quality: xr.DataArray, dims: tuple[str, ...]) -> list[Fault]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from zlib import crc32
 
 import numpy as np
 import xarray as xr
@@ -36,6 +37,10 @@ OUT_OF_RANGE = np.uint32(1 << COMMON_FLAGS.index("out_of_range"))
 """The flag of a value that cannot be believed."""
 NO_REFERENCE = np.uint32(1 << COMMON_FLAGS.index("no_reference"))
 """The flag of a sample for which a step had no reference."""
+SATURATED = np.uint32(1 << COMMON_FLAGS.index("saturated"))
+"""The flag of a value beyond what the detector can tell."""
+CENSORED = np.uint32(1 << COMMON_FLAGS.index("censored"))
+"""The flag of a value of which samples were left out for what they said."""
 CONFLICT = np.uint32(1 << COMMON_FLAGS.index("conflict"))
 """The flag of a cell for which there are several values."""
 NOT_APPLICABLE = np.uint32(1 << COMMON_FLAGS.index("not_applicable"))
@@ -95,3 +100,33 @@ def set_flag(ds: xr.Dataset, name: str, where: xr.DataArray) -> xr.Dataset:
         raise ValueError(msg)
     raised = quality.astype(QUALITY_DTYPE, copy=False) | (where.astype(QUALITY_DTYPE) * np.uint32(flags[name]))
     return ds.assign(quality=raised.transpose(*quality.dims, ...).assign_attrs(quality.attrs))
+
+
+REJECTED = "rejected"
+"""The coordinate of samples that tells why a step rejects some of them: 0, or a number for which it holds a reason."""
+
+
+def reject(ds: xr.Dataset, reason: str, where: xr.DataArray) -> xr.Dataset:
+    """Return samples of which some shall not come into the cube, for a reason that is counted and named.
+
+    Parameters
+    ----------
+    ds
+        Samples, as the engine hands them to a step.
+    reason
+        Why, in a few words.
+    where
+        Boolean mask along `time`. A sample that is rejected already keeps its reason.
+
+    Raises
+    ------
+    ValueError
+        There is no reason, or the mask is not along `time`.
+    """
+    if not reason.strip() or where.dims != ("time",):
+        raise ValueError(f"reject: found reason {reason!r}, mask along {where.dims}; expected a few words, along time")
+    known: Mapping[int, str] = ds[REJECTED].attrs["reasons"] if REJECTED in ds.coords else {}
+    before = ds[REJECTED].values if REJECTED in ds.coords else np.zeros(ds.sizes["time"], np.uint32)
+    code = crc32(reason.encode()) or 1
+    marked = np.where((before == 0) & where.values.astype(bool), np.uint32(code), before)
+    return ds.assign_coords({REJECTED: ("time", marked, {"reasons": {**known, code: reason}})})

@@ -50,6 +50,13 @@ class Outcome:
     """Why the whole granule was rejected, if it was."""
     beside: Mapping[str, str] = field(default_factory=dict)
     """Digests of the files beside it, by their role."""
+    observed: int = 0
+    """Of events: how much of its good intervals lies in the part, ns."""
+
+    @property
+    def is_in(self) -> bool:
+        """Whether values of the part come from it: samples, or a time in which there were none."""
+        return bool(self.counts.placed or self.observed)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ilrs_science.errors import Fault
-from ilrs_science.model.product import Product, Variable
+from ilrs_science.model.product import Product
+from ilrs_science.model.variable import Variable
 
 
 def value_faults(product: Product, samples: xr.Dataset, carried: Collection[str]) -> list[Fault]:
@@ -30,7 +31,7 @@ def value_faults(product: Product, samples: xr.Dataset, carried: Collection[str]
         faults += _unit_faults(variable, samples[variable.name], carried)
         faults += _number_faults(variable, samples[variable.name].values)
         name = f"{variable.name}_uncertainty"
-        if variable.uncertainty and not variable.coordinate:
+        if variable.has_uncertainty:
             faults += _sigma_faults(name, samples[variable.name], samples[name], samples["quality"])
     return faults
 
@@ -60,6 +61,10 @@ def _same_unit(one: str, other: str) -> bool:
 
 def _number_faults(variable: Variable, values: NDArray[Any]) -> list[Fault]:
     """Return whether an integer that no wider type could hold equals the number that stands for nothing."""
+    if variable.categories and values.dtype.kind in "iu":
+        strange = np.unique(values[(values < 0) | (values >= len(variable.categories))])
+        allowed = f"the numbers of {len(variable.categories)} categories, from 0"
+        return [Fault(variable.name, f"found {strange[:5].tolist()}", allowed)] if strange.size else []
     if values.dtype.kind not in "iu" or variable.fill is not None or variable.stored_dtype != variable.dtype:
         return []
     count = int((values == variable.empty).sum())

@@ -128,7 +128,7 @@ class _Judge:
             return _Ruling("failed", None)
         if record.digest != part.digest:
             changed = self._changed(part, record)
-            if not record.counts.placed:
+            if not any(one.is_in for one in record.outcomes):
                 # It holds no sample, so that nobody has to agree; often the first file for it has come, and with the
                 # file the format that reads it.
                 return _Ruling(changed[0] if changed else "inputs", record)
@@ -155,9 +155,7 @@ class _Judge:
         return [
             one.url
             for one in record.outcomes
-            if (one.counts.placed or (margin and not one.fault))
-            and one.sha256 not in self.digests
-            and one.url not in self.urls
+            if (one.is_in or (margin and not one.fault)) and one.sha256 not in self.digests and one.url not in self.urls
         ]
 
     def _stored(self, record: Record) -> _Ruling:

@@ -13,7 +13,6 @@ from ilrs_science.model.axis import Axis, ExposureAxis, RegularAxis
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part, Task
-from ilrs_science.model.product import Place
 from ilrs_science.model.site import Site
 from ilrs_science.planning.pipeline import Pipeline
 from ilrs_science.store.cube import Declaration
@@ -129,8 +128,7 @@ def part_memory(instrument: Instrument, part: Part) -> int:
     largest = max((granule.size for granule in part.granules), default=0)
     kept = sum(int(granule.size * _share(granule, part)) for granule in part.granules)
     slots = part.axis.count + part.axis.slots_within(part.margin)
-    place: Place = "mean" if part.place == "mean" else "slot"
-    return int(instrument.memory * (largest + kept + slots * instrument.product.sample_bytes(place)))
+    return int(instrument.memory * (largest + kept + slots * instrument.product.sample_bytes(part.place)))
 
 
 def _share(granule: Granule, part: Part) -> float:

@@ -30,6 +30,7 @@ class Tally:
     placed: int = 0
     duplicate: int = 0
     conflict: int = 0
+    observed: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     fault: str = ""
 
@@ -38,7 +39,7 @@ class Tally:
         counts = Counts(self.read, self.placed, self.reasons.total(), self.duplicate, self.conflict)
         one = self.granule
         beside = {role: companion.sha256 for role, companion in dict(one.beside).items()}
-        return Outcome(one.url, one.site, one.sha256, counts, dict(self.reasons), self.fault, beside)
+        return Outcome(one.url, one.site, one.sha256, counts, dict(self.reasons), self.fault, beside, self.observed)
 
 
 def is_mine(part: Part, site: str, times: Times) -> Mask:

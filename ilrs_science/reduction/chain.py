@@ -17,10 +17,11 @@ from ilrs_science.catalog import sample_times, with_times
 from ilrs_science.errors import FormatError, ProductError, StepError, foreign
 from ilrs_science.executors import items
 from ilrs_science.model.duration import Duration
+from ilrs_science.model.good import GOOD, joined_good, within
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part, StepCall
 from ilrs_science.model.product import Product
-from ilrs_science.model.quality import QUALITY_DTYPE, flag_attributes
+from ilrs_science.model.quality import QUALITY_DTYPE, REJECTED, flag_attributes
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.site import Site
 from ilrs_science.model.step import StepFunction, declared_scope, step_parameters
@@ -62,7 +63,19 @@ def run_steps(  # noqa: PLR0913, PLR0917 - the whole context of a chain
 
 def joined(pieces: Sequence[xr.Dataset]) -> xr.Dataset:
     """Return pieces of one kind one after the other along time, without comparing what is not along time."""
-    return xr.concat(pieces, "time", data_vars="minimal", coords="minimal", compat="override", join="override")
+    reasons = {code: why for one in pieces if REJECTED in one.coords for code, why in one[REJECTED].reasons.items()}
+    if reasons:
+        pieces = [one if REJECTED in one.coords else _none_rejected(one) for one in pieces]
+    made = xr.concat(pieces, "time", data_vars="minimal", coords="minimal", compat="override", join="override")
+    if reasons:
+        made[REJECTED].attrs["reasons"] = reasons
+    if GOOD in made.attrs:
+        made.attrs[GOOD] = joined_good([one.attrs[GOOD] for one in pieces])
+    return made
+
+
+def _none_rejected(ds: xr.Dataset) -> xr.Dataset:
+    return ds.assign_coords({REJECTED: ("time", np.zeros(ds.sizes["time"], np.uint32))})
 
 
 def with_quality(ds: xr.Dataset, product: Product) -> xr.Dataset:
@@ -70,7 +83,8 @@ def with_quality(ds: xr.Dataset, product: Product) -> xr.Dataset:
     attributes = flag_attributes(product.flags)
     if "quality" in ds:
         return ds.assign(quality=ds["quality"].astype(QUALITY_DTYPE).assign_attrs(attributes))
-    sizes = {name: ds.sizes["time"] if name == "time" else product.sizes[name] for name in product.quality_dims}
+    dims = product.sample_dims(product.quality_dims)
+    sizes = {name: ds.sizes["time"] if name == "time" else product.sizes[name] for name in dims}
     return ds.assign(
         quality=xr.DataArray(np.zeros(tuple(sizes.values()), QUALITY_DTYPE), dims=tuple(sizes), attrs=attributes)
     )
@@ -146,6 +160,8 @@ def _piecewise(step: _Bound, ds: xr.Dataset, changes: Sequence[int], margin: int
             continue
         near = np.flatnonzero((times >= since - margin) & (times < until + margin))
         piece = step.on(ds.isel(time=near), low)
+        if GOOD in piece.attrs:
+            piece.attrs[GOOD] = within(piece.attrs[GOOD], since, until)
         pieces.append(piece.isel(time=inside[near]))
         positions.append(np.flatnonzero(inside))
     return joined(pieces).isel(time=np.argsort(np.concatenate(positions), kind="stable"))
@@ -190,6 +206,8 @@ def _checked_call(function: StepFunction, ds: xr.Dataset, parameters: dict[str, 
         raise StepError(f"step {name} returned {out.sizes.get('time')} samples along time; expected {ds.sizes['time']}")
     if gone := [one for one in ("quality", "time", "tai") if one not in out.variables]:
         raise StepError(f"step {name} dropped {' and '.join(gone)}; steps set flags and keep times")
+    if GOOD in ds.attrs and GOOD not in out.attrs:
+        raise StepError(f"step {name} dropped the good intervals, attrs[{GOOD!r}]; give back what you get, with assign")
     return _with_time_of_tai(name, ds, out)
 
 

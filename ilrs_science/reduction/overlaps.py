@@ -30,11 +30,13 @@ class Samples:
     """Its time as read, TAI ns."""
     units: frozenset[str]
     """Units of what `read` gave."""
+    granules: frozenset[int]
+    """All granules they come from, those without a sample too."""
 
     def pick(self, chosen: Any) -> Samples:
         """Return some of the samples."""
         read = self.read.isel(time=chosen) if self.read.sizes else self.read
-        return Samples(self.ds.isel(time=chosen), read, self.source[chosen], self.raw[chosen], self.units)
+        return replace(self, ds=self.ds.isel(time=chosen), read=read, source=self.source[chosen], raw=self.raw[chosen])
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,13 @@ def settled(found: Sequence[Samples], rule: str) -> tuple[Samples, list[Loss]]:
         Which granule keeps an instant of which two say different things: `first`, `last`, or `best`, that with fewest
         samples flagged there by `read`, and of equal ones the first.
     """
-    every = _joined(found)
-    order = np.lexsort((every.source, every.raw))
+    every, order = _sorted(found)
     # A cluster is what one granule has at one instant; a group is all that there is at it.
     clusters = _starts(every.raw[order], every.source[order])
     groups = _starts(every.raw[order][clusters])
     shared = np.diff([*groups, len(clusters)]) > 1
     if not shared.any():
-        return (every if (np.diff(order) > 0).all() else every.pick(order)), []
+        return _picked(every, order), []
     counts = np.diff([*clusters, len(order)])
     contested = np.repeat(np.repeat(shared, np.diff([*groups, len(clusters)])), counts)
     several = order[contested]
@@ -80,6 +81,20 @@ def settled(found: Sequence[Samples], rule: str) -> tuple[Samples, list[Loss]]:
         mask = xr.DataArray(np.isin(chosen, disputed), dims="time")
         samples = replace(samples, ds=set_flag(samples.ds, "conflict", mask))
     return samples, losses
+
+
+def merged(found: Sequence[Samples]) -> Samples:
+    """Return the samples of several granules in order of time: events, of which none is a copy of another."""
+    return _picked(*_sorted(found))
+
+
+def _sorted(found: Sequence[Samples]) -> tuple[Samples, Positions]:
+    every = _joined(found)
+    return every, np.lexsort((every.source, every.raw))
+
+
+def _picked(every: Samples, order: Positions) -> Samples:
+    return every if (np.diff(order) > 0).all() else every.pick(order)
 
 
 def _decide(
@@ -152,4 +167,5 @@ def _joined(found: Sequence[Samples]) -> Samples:
         np.concatenate([one.source for one in found]),
         np.concatenate([one.raw for one in found]),
         frozenset().union(*(one.units for one in found)),
+        frozenset().union(*(one.granules for one in found)),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,20 +12,38 @@ from numpy.typing import NDArray
 
 from ilrs_science.geometry.time import squeezed
 from ilrs_science.model.axis import Axis, Times
-from ilrs_science.model.product import Place, Product, Variable
+from ilrs_science.model.product import Place, Product
 from ilrs_science.model.quality import (
+    CENSORED,
     CLOCK_UNCERTAIN,
     CONFLICT,
     MISSING,
     NOT_APPLICABLE,
     OUT_OF_RANGE,
     QUALITY_DTYPE,
+    SATURATED,
 )
+from ilrs_science.model.variable import Variable
+from ilrs_science.reduction.cells import Cells, Sums, averaged, summed
 
 type Mask = NDArray[np.bool_]
 
 _TOLD = CONFLICT
 """The flag that tells of a sample without speaking against its value: such a sample enters a mean, and flags it."""
+_OF_VALUE = SATURATED | OUT_OF_RANGE | CENSORED
+"""The flags by which a sample leaves a mean for what it said: a mean of the others is not one of all."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What became of samples, each of which has at most one of these fates; the others are not for this block."""
+
+    placed: Mask
+    """Some variable took it."""
+    duplicate: Mask
+    """Another granule has it."""
+    rejected: Mapping[str, Mask] = field(default_factory=dict)
+    """Why it came into no cell, though one was there."""
 
 
 class Block:
@@ -31,16 +51,16 @@ class Block:
 
     def __init__(self, product: Product, place: Place, axis: Axis) -> None:
         self.product = product
-        self.place: Place = "slot" if product.exposures else place
+        self.place: Place = place
         self.axis = axis
-        self.variables = {variable.name: variable for variable in product.stored(self.place)}
+        self.variables = {variable.name: variable for variable in product.stored(place)}
         self.arrays: dict[str, NDArray[Any]] = {
             name: np.full(product.shape(one, axis.count), one.empty, one.stored_dtype)
             for name, one in self.variables.items()
         }
 
-    def put(self, samples: xr.Dataset, slots: Times, times: Times) -> Mask:
-        """Bring samples into their slots and return which of them were placed.
+    def put(self, samples: xr.Dataset, slots: Times, times: Times, source: NDArray[np.intp]) -> Placed:  # noqa: ARG002
+        """Bring samples into their cells and return what became of each.
 
         Parameters
         ----------
@@ -50,25 +70,21 @@ class Block:
             Slot of each sample, int64; -1 for samples that are not for this block.
         times
             Time of each sample after all steps, TAI ns.
-
-        Notes
-        -----
-        With `slot` the earliest sample of a slot is kept. With `mean` all are.
+        source
+            The number of the granule that each comes from.
         """
-        order = np.lexsort((times, slots))
-        order = order[slots[order] >= 0]
-        sorted_slots = slots[order]
-        opens = np.ones(len(order), bool)
-        opens[1:] = sorted_slots[1:] != sorted_slots[:-1]
+        keys, strays = binned(samples, slots, self.product)
+        chosen = slots >= 0
+        for stray in strays.values():
+            chosen = chosen & ~stray
+        samples_in = _Samples(self, samples, keys, times, chosen)
         placed = np.zeros(len(slots), bool)
-        if self.place == "slot":
-            order, sorted_slots = order[opens], sorted_slots[opens]
-            self._put_slots(samples, order, sorted_slots)
-            self.arrays["time_offset"][sorted_slots] = times[order] - self.axis.times()[sorted_slots]
-        elif len(order):
-            self._put_means(samples, order, np.flatnonzero(opens), sorted_slots[opens])
-        placed[order] = True
-        return placed
+        if chosen.any():
+            for variable in self.product.declared:
+                placed |= samples_in.put(variable)
+            samples_in.put_quality()
+        lost = {"another sample is in its slot": chosen & ~placed} if not placed[chosen].all() else {}
+        return Placed(placed, np.zeros(len(slots), bool), strays | lost)
 
     def finish(self) -> None:
         """Flag every value that is none, whatever the steps said, and the slots whose label in UTC is not exact."""
@@ -85,61 +101,16 @@ class Block:
         flagged = (flags != 0).any(axis=1) & ~missing
         return int(flagged.sum()), int(missing.sum())
 
-    def _put_slots(self, samples: xr.Dataset, order: Times, slots: Times) -> None:
-        for name in self._names():
-            self.arrays[name][slots] = self._values(samples, name)[order]
+    def observed(self, samples: xr.Dataset, number: int) -> int:  # noqa: ARG002 - as of events
+        """Return 0: samples say when there was something to see."""
+        return 0
 
-    def _put_means(self, samples: xr.Dataset, order: Times, opens: Times, slots: Times) -> None:
-        """Average the unflagged samples of each slot.
-
-        The sums run in float64 over the samples of one slot alone, in order of time, so a result does not depend on how
-        the axis was cut. A slot without an unflagged sample is NaN and carries every flag of its samples.
-        """
-        primary = self._values(samples, self.product.declared[0].name)
-        quality = self._with_missing(self._values(samples, "quality"), primary)[order]
-        good = (quality & ~_TOLD) == 0
-        any_good = np.logical_or.reduceat(good, opens)
-        every = np.bitwise_or.reduceat(quality, opens)
-        self.arrays["quality"][slots] = np.where(any_good, every & _TOLD, every)
-        self.arrays["count"][slots] = np.add.reduceat(good.reshape(len(good), -1).all(axis=1), opens, dtype=np.uint32)
-        for variable in self.product.declared:
-            use = _like(good, self.variables["quality"].dims, variable.dims, self.product)
-            if variable.is_label:
-                self._put_label(variable, self._values(samples, variable.name)[order], use, opens, slots)
-            else:
-                self._put_mean(variable, samples, order, use, opens, slots)
-
-    def _put_mean(  # noqa: PLR0913, PLR0917 - samples with their slots
-        self, variable: Variable, samples: xr.Dataset, order: Times, use: Mask, opens: Times, slots: Times
-    ) -> None:
-        values = self._values(samples, variable.name)[order].astype(np.float64)
-        use = use & np.isfinite(values)
-        number = np.add.reduceat(use, opens, dtype=np.float64)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.add.reduceat(np.where(use, values, 0.0), opens) / number
-            self._fill(variable, slots, mean, number > 0)
-            name = f"{variable.name}_uncertainty"
-            if name in self.arrays:
-                sigma = self._values(samples, name)[order].astype(np.float64)
-                total = np.sqrt(np.add.reduceat(np.where(use, sigma**2, 0.0), opens))
-                self._fill(self.variables[name], slots, total / number, number > 0)
-
-    def _put_label(self, variable: Variable, labels: NDArray[Any], use: Mask, opens: Times, slots: Times) -> None:
-        """Keep the label that all samples of a slot share; a slot of several has none, and says so."""
-        lowest = np.minimum.reduceat(np.where(use, labels, _limits(labels.dtype)[1]), opens)
-        highest = np.maximum.reduceat(np.where(use, labels, _limits(labels.dtype)[0]), opens)
-        self._fill(variable, slots, lowest, lowest == highest)
-        mixed = _like(~(lowest < highest), variable.dims, self.variables["quality"].dims, self.product)
-        self.arrays["quality"][slots] |= np.where(mixed, 0, NOT_APPLICABLE).astype(QUALITY_DTYPE)
-
-    def _fill(self, variable: Variable, slots: Times, values: NDArray[Any], reached: Mask) -> None:
-        array = self.arrays[variable.name]
-        if array.dtype.kind == "f":
-            array[slots] = np.where(reached, values, np.nan).astype(array.dtype)
-            return
-        filled = np.full(values.shape, variable.empty, array.dtype)
-        filled[reached] = np.rint(values[reached])
-        array[slots] = filled
+    def fill(self, name: str, index: tuple[NDArray[np.int64], ...], values: NDArray[Any], reached: Mask) -> None:
+        """Give cells their values; those that were not reached stay empty."""
+        array = self.arrays[name]
+        filled = np.full(values.shape, self.variables[name].empty, array.dtype)
+        filled[reached] = np.rint(values[reached]) if array.dtype.kind in "iu" else values[reached]
+        array[index] = filled
 
     def _flag_odd_values(self) -> None:
         quality, dims = self.arrays["quality"], self.variables["quality"].dims
@@ -151,46 +122,165 @@ class Block:
             # The sign of 0/0 differs with the length of an array and with the CPU; equal cubes have equal bytes.
             array[unknown] = np.nan
             if (infinite := ~finite & ~unknown).any():
-                quality |= _raised(OUT_OF_RANGE, infinite, variable, dims, self.product)
+                quality |= _raised(OUT_OF_RANGE, infinite, variable.dims, dims, self.product)
             if variable.coordinate or variable.name.endswith("_uncertainty"):
                 continue  # what is not known there is said by the number itself
-            flags = _raised(MISSING, unknown, variable, dims, self.product)
-            # Of another variable than the primary one, only what nobody has flagged yet.
-            quality |= flags if number == 0 else np.where(quality == 0, flags, 0).astype(QUALITY_DTYPE)
+            flags = _raised(MISSING, unknown, variable.dims, dims, self.product)
+            # Of the primary variable what is not missing for want of a channel; of another what nobody has flagged yet.
+            said = quality & NOT_APPLICABLE if number == 0 else quality
+            quality |= np.where(said == 0, flags, 0).astype(QUALITY_DTYPE)
 
-    def _with_missing(self, quality: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
+
+@dataclass(frozen=True)
+class _Samples:
+    """Samples on their way into a block."""
+
+    block: Block
+    ds: xr.Dataset
+    keys: Mapping[str, NDArray[np.int64]]
+    """Slot and bins of each sample, by dimension."""
+    times: Times
+    chosen: Mask
+    """Which of them are for a cell of the block."""
+    sorted: dict[tuple[str, ...], Cells] = field(default_factory=dict)
+
+    def put(self, variable: Variable) -> Mask:
+        """Give the cells of a variable their values, and return which samples it took."""
+        place = self.block.product.place_of(variable, self.block.place)
+        cells = self._cells(variable.dims)
+        if place in ("mean", "sum"):
+            self._put_sums(variable, place, cells)
+        elif place == "any":
+            bits = np.bitwise_or.reduceat(self._values(variable)[cells.order], cells.opens)
+            self.block.fill(variable.name, cells.index, bits, np.ones(bits.shape, bool))
+        else:
+            leaders = self._leaders(variable, place, cells)
+            for one in (variable, variable.uncertain())[: 1 + variable.has_uncertainty]:
+                self.block.arrays[one.name][cells.index] = self._values(one)[cells.order[leaders]]
+            if place == "slot":
+                return self._put_offsets(cells)
+        return self.chosen
+
+    def put_quality(self) -> None:
+        """Give the cells of `quality` their flags: those of the sample that the primary variable took, or of all."""
+        variable = self.block.variables["quality"]
+        primary = self.block.product.declared[0]
+        place = self.block.product.place_of(primary, self.block.place)
+        cells = self._cells(variable.dims)
+        flags = self._flags()[cells.order]
+        if place in ("slot", "first"):
+            taken = self._values(variable)[cells.order[self._leaders(primary, place, cells)]]
+        else:
+            good = (flags & ~_TOLD) == 0
+            every = np.bitwise_or.reduceat(flags, cells.opens)
+            taken = np.where(np.logical_or.reduceat(good, cells.opens), every & _TOLD, every)
+        if "count" in self.block.arrays:
+            left = self._count(flags, cells)
+            taken = taken | np.where(left, CENSORED, 0)
+        self.block.arrays["quality"][cells.index] = taken
+
+    def _count(self, flags: NDArray[Any], cells: Cells) -> Mask:
+        """Count the samples that are used and left out in each cell, and tell which cells have some of both."""
+        counts = {}
+        for name, which in (("count", (flags & ~_TOLD) == 0), ("count_left_out", (flags & _OF_VALUE) != 0)):
+            counts[name] = np.add.reduceat(which, cells.opens, dtype=np.uint32)
+            self.block.arrays[name][cells.index] = counts[name]
+        return np.asarray((counts["count"] > 0) & (counts["count_left_out"] > 0))
+
+    def _put_offsets(self, cells: Cells) -> Mask:
+        taken, slots = cells.order[cells.opens], cells.index[0]
+        self.block.arrays["time_offset"][slots] = self.times[taken] - self.block.axis.times()[slots]
+        placed = np.zeros(len(self.times), bool)
+        placed[taken] = True
+        return placed
+
+    def _put_sums(self, variable: Variable, place: str, cells: Cells) -> None:
+        name, given = f"{variable.name}_uncertainty", self._values(variable)[cells.order]
+        values = given.astype(np.float64)
+        sigma = self._values(variable.uncertain())[cells.order].astype(np.float64) if variable.has_uncertainty else None
+        weights = None
+        if variable.weight:
+            column = self.ds[variable.weight].values[cells.order].astype(np.float64)
+            weights = column.reshape(-1, *[1] * (values.ndim - 1))
+        sums = Sums(cells, values, self._use(variable, cells) & np.isfinite(values), weights, sigma)
+        made, uncertainty, reached = summed(variable, sums, given) if place == "sum" else averaged(variable, sums)
+        self.block.fill(variable.name, cells.index, made, reached)
+        if uncertainty is not None:
+            self.block.fill(name, cells.index, uncertainty, reached)
+
+    def _leaders(self, variable: Variable, place: str, cells: Cells) -> NDArray[np.intp]:
+        if place == "slot":
+            return cells.opens
+        use = self._use(variable, cells)
+        return cells.leaders(use.reshape(len(use), -1).all(axis=1))
+
+    def _cells(self, dims: tuple[str, ...]) -> Cells:
+        """Return the samples by the cells of a variable of these dimensions."""
+        named = tuple(name for name in dims if name in self.keys)
+        if named not in self.sorted:
+            self.sorted[named] = Cells.of([self.keys[name] for name in named], self.times, self.chosen)
+        return self.sorted[named]
+
+    def _use(self, variable: Variable, cells: Cells) -> Mask:
+        """Return which values of a variable no flag speaks against, in the order of its cells."""
+        product = self.block.product
+        good = (self._values(self.block.variables["quality"])[cells.order] & ~_TOLD) == 0
+        return _like(good, product.sample_dims(product.quality_dims), product.sample_dims(variable.dims), product)
+
+    def _flags(self) -> NDArray[Any]:
         """Return flags with `missing` or `out_of_range` raised where the primary variable is no finite number."""
-        primary, dims = self.product.declared[0], self.variables["quality"].dims
+        product = self.block.product
+        primary, quality = product.declared[0], self._values(self.block.variables["quality"])
+        values = self._values(primary)
         if values.dtype.kind != "f" or np.isfinite(values).all():
             return quality
-        unknown = _raised(MISSING, np.isnan(values), primary, dims, self.product)
-        flagged: NDArray[Any] = quality | unknown | _raised(OUT_OF_RANGE, np.isinf(values), primary, dims, self.product)
+        dims = product.sample_dims(primary.dims), product.sample_dims(product.quality_dims)
+        unknown = np.isnan(values) & ~_like((quality & NOT_APPLICABLE) != 0, dims[1], dims[0], product)
+        flagged: NDArray[Any] = quality | _raised(MISSING, unknown, *dims, product)
+        flagged |= _raised(OUT_OF_RANGE, np.isinf(values), *dims, product)
         return flagged
 
-    def _names(self) -> list[str]:
-        return [*(variable.name for variable in self.product.values), "quality"]
-
-    def _values(self, samples: xr.Dataset, name: str) -> NDArray[Any]:
-        """Return the values of a variable in the order of its declared dimensions; flags may have fewer dimensions."""
-        array, variable = samples[name], self.variables[name]
-        values = array.transpose(*(d for d in variable.dims if d in array.dims)).values
-        if array.ndim == len(variable.dims):
+    def _values(self, variable: Variable) -> NDArray[Any]:
+        """Return what samples have of a variable, in the order of its dimensions; flags may have fewer dimensions."""
+        product, array = self.block.product, self.ds[variable.name]
+        dims = product.sample_dims(variable.dims)
+        values = array.transpose(*(d for d in dims if d in array.dims)).values
+        if variable.categories and values.dtype.kind in "UOT":
+            values = _numbers(variable, values)
+        if array.ndim == len(dims):
             return values
-        shape = self.product.shape(variable, array.sizes["time"])
-        sizes = zip(variable.dims, shape, strict=True)
-        aligned = values.reshape([size if d in array.dims else 1 for d, size in sizes])
+        shape = [array.sizes["time"] if name == "time" else product.sizes[name] for name in dims]
+        aligned = values.reshape([size if d in array.dims else 1 for d, size in zip(dims, shape, strict=True)])
         return np.broadcast_to(aligned, shape)
 
 
-def _limits(dtype: np.dtype[Any]) -> tuple[Any, Any]:
-    """Return the smallest and the largest number of a type."""
-    about: Any = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-    return about.min, about.max
+def binned(samples: xr.Dataset, slots: Times, product: Product) -> tuple[dict[str, NDArray[np.int64]], dict[str, Mask]]:
+    """Return slot and bins of each sample by dimension, and which samples lie outside the bins of which.
+
+    A sample outside several is told of the first.
+    """
+    keys: dict[str, NDArray[np.int64]] = {"time": slots}
+    strays: dict[str, Mask] = {}
+    left = slots >= 0
+    for name, column in product.bins.items():
+        keys[name] = samples[column].values.astype(np.int64)
+        outside = left & ((keys[name] < 0) | (keys[name] >= product.sizes[name]))
+        if outside.any():
+            strays[f"outside the bins of {name}"] = outside
+            left = left & ~outside
+    return keys, strays
 
 
-def _raised(flag: np.uint32, where: Mask, variable: Variable, dims: tuple[str, ...], product: Product) -> NDArray[Any]:
+def _numbers(variable: Variable, words: NDArray[Any]) -> NDArray[Any]:
+    """Return the numbers of categories."""
+    order = np.argsort(variable.categories)
+    known = np.array(variable.categories)[order]
+    return np.asarray(order[np.searchsorted(known, words.astype("U"))].astype(variable.dtype))
+
+
+def _raised(flag: np.uint32, where: Mask, dims: tuple[str, ...], target: tuple[str, ...], product: Product) -> Any:
     """Return a flag, along the dimensions of `quality`, wherever a variable has one such value."""
-    return np.where(_like(~where, variable.dims, dims, product), 0, flag).astype(QUALITY_DTYPE)
+    return np.where(_like(~where, dims, target, product), 0, flag).astype(QUALITY_DTYPE)
 
 
 def _like(mask: Mask, dims: tuple[str, ...], target: tuple[str, ...], product: Product) -> Mask:

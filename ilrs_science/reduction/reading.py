@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
-from ilrs_science.catalog import rejected_counts, sample_times, with_times
+from ilrs_science.catalog import good_of, rejected_counts, sample_times, with_times
 from ilrs_science.errors import FormatError, foreign
+from ilrs_science.model.good import GOOD
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Task
@@ -42,7 +45,17 @@ def _read(instrument: Instrument, granule: Granule) -> xr.Dataset:
         raise FormatError("has samples outside its declared span")
     if granule.times and not np.isin(times, granule.times).all():
         raise FormatError("has exposures at undeclared times")
+    if instrument.product.counts_events:
+        ds = ds.assign_attrs({GOOD: _checked_good(ds, granule, instrument.product.good)})
     loose = [str(name) for name, one in ds.data_vars.items() if "time" not in one.dims]
     if loose:
         raise FormatError(f"read gave variables without time: {', '.join(loose)}; repeat them along time")
     return ds
+
+
+def _checked_good(ds: xr.Dataset, granule: Granule, columns: Sequence[str]) -> xr.Dataset:
+    """Return the good intervals of events, which lie in the declared span of their granule."""
+    good = good_of(ds, columns)
+    if good.sizes["interval"] and (good["start"].min() < granule.start or good["stop"].max() > granule.stop):
+        raise FormatError("has good intervals outside its declared span")
+    return good

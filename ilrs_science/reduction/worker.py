@@ -7,7 +7,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from os import getpid
 from time import perf_counter
@@ -33,14 +33,18 @@ from ilrs_science.errors import (
     is_outage,
 )
 from ilrs_science.executors import items
+from ilrs_science.model.good import GOOD, of_granule
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part
+from ilrs_science.model.product import Product
+from ilrs_science.model.quality import REJECTED
 from ilrs_science.model.record import Failure, Record
 from ilrs_science.model.site import Site
 from ilrs_science.reduction.account import Tally, is_home, is_mine
 from ilrs_science.reduction.chain import check_samples, run_steps, with_quality
-from ilrs_science.reduction.overlaps import Samples, settled
+from ilrs_science.reduction.counting import Histogram
+from ilrs_science.reduction.overlaps import Loss, Samples, merged, settled
 from ilrs_science.reduction.placing import Block
 from ilrs_science.reduction.reading import samples_of
 from ilrs_science.store import shards, tables
@@ -104,10 +108,10 @@ def try_ticket(ticket: Mapping[str, Any]) -> str:
     return ""
 
 
-def _fill(part: Part, rejected: Mapping[int, str] = MappingProxyType({})) -> tuple[Block, list[Tally]]:
+def _fill(part: Part, rejected: Mapping[int, str] = MappingProxyType({})) -> tuple[Block | Histogram, list[Tally]]:
     instrument = registry.instrument(part.instrument)
     _check_code(part, instrument)
-    block = Block(instrument.product, "mean" if part.place == "mean" else "slot", part.axis)
+    block = _block(part, instrument.product)
     tallies = [Tally(granule) for granule in part.granules]
     failures: list[IlrsError] = []
     some_good = False
@@ -123,6 +127,13 @@ def _fill(part: Part, rejected: Mapping[int, str] = MappingProxyType({})) -> tup
         raise failures[0]
     block.finish()
     return block, tallies
+
+
+def _block(part: Part, product: Product) -> Block | Histogram:
+    """Return the empty cells of a part."""
+    if product.counts_events:
+        return Histogram(product, part.axis, [granule.url for granule in part.granules])
+    return Block(product, part.place, part.axis)
 
 
 def _check_code(part: Part, instrument: Instrument) -> None:
@@ -171,7 +182,7 @@ class _Chain:
                 rejected = rejected_counts(ds)
                 tally.reasons.update(rejected)
                 tally.read += sum(rejected.values())
-            if samples.raw.size:
+            if samples.raw.size or GOOD in samples.ds.attrs:
                 found.append(samples)
         return found
 
@@ -198,7 +209,7 @@ class _Chain:
             for one, reason in zip(found, reasons, strict=True):
                 if reason:
                     count = int(is_mine(self.part, self.site.name, one.raw).sum())
-                    _reject(tallies[one.source[0]], reason, count)
+                    _reject(tallies[min(one.granules)], reason, count)
             if not good:
                 return None
             samples = self._calibrated(good, tallies)
@@ -208,16 +219,18 @@ class _Chain:
         """Run the steps that see whole granules, and cut what they give to the part with its margins."""
         part, raw = self.part, sample_times(ds)
         ready = with_quality(ds, self.instrument.product)
+        if GOOD in ds.attrs:
+            ready = ready.assign_attrs({GOOD: of_granule(ds.attrs[GOOD], number)})
         made, order = run_steps(ready, part.steps, self.instrument, self.site, part, "granule")
         times = raw[order]
         near = (times >= part.axis.start - part.margin) & (times < part.axis.stop + part.margin)
         read = ds if np.array_equal(order, np.arange(len(order))) else ds.isel(time=order)
-        whole = Samples(made, read, np.full(len(times), number), times, _units(ds))
+        whole = Samples(made, read, np.full(len(times), number), times, _units(ds), frozenset({number}))
         return whole if near.all() else whole.pick(near)
 
     def _calibrated(self, found: Sequence[Samples], tallies: Sequence[Tally] = ()) -> Samples:
-        items.enter("the steps", sorted({int(one.source[0]) for one in found}))
-        samples, losses = settled(found, self.part.task.conflicts)
+        items.enter("the steps", sorted(frozenset().union(*(one.granules for one in found))))
+        samples, losses = self._joined(found)
         made, order = run_steps(samples.ds, self.part.steps, self.instrument, self.site, self.part, "block")
         check_samples(self.instrument, made, samples.units | self._units_of_references())
         for tally, loss in ((tallies[loss.source], loss) for loss in losses if tallies):
@@ -225,7 +238,13 @@ class _Chain:
             tally.read += count
             tally.duplicate += count if loss.kind == "duplicate" else 0
             tally.conflict += count if loss.kind == "conflict" else 0
-        return Samples(made, xr.Dataset(), samples.source[order], samples.raw[order], samples.units)
+        return replace(samples, ds=made, read=xr.Dataset(), source=samples.source[order], raw=samples.raw[order])
+
+    def _joined(self, found: Sequence[Samples]) -> tuple[Samples, list[Loss]]:
+        """Return the samples of several granules in order of time; no event is a copy of another."""
+        return (
+            (merged(found), []) if self.instrument.product.counts_events else settled(found, self.part.task.conflicts)
+        )
 
     def _units_of_references(self) -> frozenset[str]:
         used = (
@@ -259,21 +278,32 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, IlrsError) else f"{type(error).__name__}: {error}"
 
 
-def _place(part: Part, site: Site, samples: Samples, block: Block, tallies: list[Tally]) -> None:
+def _place(part: Part, site: Site, samples: Samples, block: Block | Histogram, tallies: list[Tally]) -> None:
     """Bring samples into the block and count what became of each that is this part's."""
     times = sample_times(samples.ds)
     slots = part.axis.slots(part.axis.found_by(times, samples.raw), site.name)
-    placed = block.put(samples.ds, slots, times)
-    read, kept = _by_source(samples.source, slots >= 0, len(tallies)), _by_source(samples.source, placed, len(tallies))
-    for tally, taken, own in zip(tallies, read, kept, strict=True):
-        tally.read += taken
-        tally.placed += own
-        if taken > own:
-            tally.reasons["another sample is in its slot"] += taken - own
+    refused = _rejected_by_steps(samples.ds)
+    left = slots
+    for mask in refused.values():
+        left = np.where(mask, -1, left)
+    fates = block.put(samples.ds, left, times, samples.source)
+    here = slots >= 0
+    reasons = {**{reason: mask & here for reason, mask in refused.items()}, **fates.rejected}
+    for number, tally in enumerate(tallies):
+        own = samples.source == number
+        tally.read += int((own & here).sum())
+        tally.placed += int((own & fates.placed).sum())
+        tally.duplicate += int((own & fates.duplicate).sum())
+        tally.reasons.update({why: count for why, mask in reasons.items() if (count := int((own & mask).sum()))})
+        tally.observed += block.observed(samples.ds, number)
 
 
-def _by_source(source: NDArray[np.intp], chosen: NDArray[np.bool_], count: int) -> list[int]:
-    return [int(number) for number in np.bincount(source[chosen], minlength=count)]
+def _rejected_by_steps(ds: xr.Dataset) -> dict[str, NDArray[np.bool_]]:
+    """Return the samples that steps reject, by reason."""
+    if REJECTED not in ds.coords:
+        return {}
+    codes = ds[REJECTED].values
+    return {reason: codes == code for code, reason in ds[REJECTED].attrs["reasons"].items()}
 
 
 def _record(

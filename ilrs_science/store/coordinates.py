@@ -71,6 +71,8 @@ def values(product: Product, axis: Axis, sites: Sequence[Site], first: int) -> I
     for name, labels in product.coordinates.items():
         if not isinstance(labels, int):
             yield name, 0, np.asarray(labels, dtype=object if isinstance(labels[0], str) else None)
+    for name, edges in product.edges.items():
+        yield f"{name}_bounds", 0, np.stack([edges[:-1], edges[1:]], axis=-1)
 
 
 def write(store: Any, of: Iterator[tuple[str, int, NDArray[Any]]]) -> None:
@@ -150,7 +152,11 @@ def _labels(product: Product) -> list[Coordinate]:
         if isinstance(labels, int):
             continue
         dtype = "str" if isinstance(labels[0], str) else np.asarray(labels).dtype.str[1:]
-        attributes = product.coordinate_attributes[name]
+        attributes = dict(product.coordinate_attributes[name])
+        if name in product.edges:
+            attributes["bounds"] = f"{name}_bounds"
+            shape = (len(labels), 2)
+            made.append(Coordinate(f"{name}_bounds", (name, "bounds"), shape, "f8", {}, shape))
         made.append(Coordinate(name, (name,), (len(labels),), dtype, attributes, (max(1, len(labels)),)))
     return made
 

@@ -72,7 +72,7 @@ def _documents(wanted: Declaration) -> dict[str, bytes]:
             # Cells that nobody wrote read as missing, in the values and in the flags.
             fill_value=variable.empty,
             dimension_names=(*wanted.axis.leading, *variable.dims),
-            attributes=cf_attributes(variable, wanted.product),
+            attributes=cf_attributes(variable, wanted.product, wanted.place),
             **array_layout(wanted.product, variable, wanted.cut, wanted.axis),
         )
     group.create_group("records", attributes={"about": "what the runs of this cube did; see cube-format-2.md"})

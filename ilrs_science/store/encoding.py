@@ -9,8 +9,9 @@ import numpy as np
 from zarr.codecs import BloscCodec
 
 from ilrs_science.model.axis import Axis
-from ilrs_science.model.product import SMOOTH, VALUES, Encoding, Place, Product, Variable
+from ilrs_science.model.product import Place, Product
 from ilrs_science.model.quality import flag_attributes
+from ilrs_science.model.variable import SMOOTH, VALUES, Encoding, Variable
 
 # A chunk is what an analyst reads at once, a shard what a worker writes at once.
 _CHUNK_BYTES = 2**20
@@ -70,8 +71,8 @@ def compressor(variable: Variable) -> BloscCodec:
     return BloscCodec(cname=encoding.codec, clevel=encoding.level, shuffle=encoding.shuffle)  # type: ignore[arg-type]
 
 
-def cf_attributes(variable: Variable, product: Product) -> dict[str, Any]:
-    """Return the CF attributes of a stored variable."""
+def cf_attributes(variable: Variable, product: Product, place: Place) -> dict[str, Any]:
+    """Return the CF attributes of a stored variable, in a cube of this place."""
     attributes: dict[str, Any] = {"units": variable.units, **dict(variable.attributes)}
     if variable.about:
         attributes["long_name"] = variable.about
@@ -80,12 +81,24 @@ def cf_attributes(variable: Variable, product: Product) -> dict[str, Any]:
     if np.dtype(variable.dtype).kind in "iu" and variable.fill is None:
         attributes["_FillValue"] = variable.empty  # so that xarray shows a cell without a sample as NaN
     if variable.name == "quality":
-        attributes |= flag_attributes(product.flags)
-    elif variable in product.declared and not variable.coordinate:
-        attributes["ancillary_variables"] = (
-            f"{variable.name}_uncertainty quality" if variable.uncertainty else "quality"
-        )
-    return attributes
+        return attributes | flag_attributes(product.flags)
+    if variable.categories:
+        attributes["flag_values"] = list(range(len(variable.categories)))
+        attributes["flag_meanings"] = " ".join(variable.categories)
+    return attributes | _methods(variable, product, place) | _ancillary(variable, product)
+
+
+def _methods(variable: Variable, product: Product, place: Place) -> dict[str, str]:
+    method = product.place_of(variable, place) if variable in product.declared else ""
+    return {"cell_methods": f"time: {method}"} if method in ("mean", "sum") else {}
+
+
+def _ancillary(variable: Variable, product: Product) -> dict[str, str]:
+    """Return the names of what belongs to a variable: its uncertainty, and flags."""
+    if variable.coordinate or (variable not in product.declared and not product.counts_events):
+        return {}
+    uncertainty = f"{variable.name}_uncertainty " if variable.has_uncertainty else ""
+    return {"ancillary_variables": f"{uncertainty}quality"}
 
 
 _WHOLE_SECONDS = 63_072_010 * 10**9

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from ilrs_science.model.product import Product, Variable
+from ilrs_science.model.product import Product
+from ilrs_science.model.variable import Variable
 from ilrs_science.testing.case import Case
 from ilrs_science.testing.report import ConformanceError
 

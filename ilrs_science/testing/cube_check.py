@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ilrs_science.errors import Fault
-from ilrs_science.testing.cube_check_arrays import array_faults
+from ilrs_science.testing.cube_check_arrays import array_faults, places
 from ilrs_science.testing.cube_check_place import UNREADABLE, Cube, Place, differs, parsed
 from ilrs_science.testing.cube_check_records import record_faults, sample_counts
 from ilrs_science.testing.cube_check_times import digest, time_faults
@@ -87,8 +87,8 @@ def _coordinate_faults(cube: Cube) -> Iterator[Fault]:
     named = str(cube.attributes.get("coordinates")).split()
     along_time = () if cube.regular else ("site",)
     auxiliary = [one["name"] for one in cube.schema["product"]["variables"] if one["coordinate"]]
-    mean = cube.regular and cube.schema["place"] == "mean"
-    wanted = {"tai", "lon", "lat", "height", *along_time, *auxiliary, *(() if mean else ("time_offset",))}
+    offset = ("time_offset",) if "slot" in places(cube) else ()
+    wanted = {"tai", "lon", "lat", "height", *along_time, *auxiliary, *offset}
     yield from differs("coordinates", sorted(named), sorted(wanted))
 
 

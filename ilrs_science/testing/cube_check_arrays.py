@@ -176,6 +176,25 @@ def _labels(cube: Cube) -> Iterator[Wanted]:
         if isinstance(labels, list):
             dtype = "string" if isinstance(labels[0], str) else np.asarray(labels).dtype.name
             yield Wanted(name, (name,), (len(labels),), dtype)
+    for name, edges in cube.schema["product"]["edges"].items():
+        yield Wanted(f"{name}_bounds", (name, "bounds"), (len(edges) - 1, 2), "float64")
+
+
+def places(cube: Cube) -> set[str]:
+    """Return how the declared variables of a cube are made of samples, each as its own place says, or that of all."""
+    return {_place(cube, one) for one in cube.schema["product"]["variables"]}
+
+
+def _place(cube: Cube, declared: Mapping[str, Any]) -> str:
+    if not cube.regular:
+        return "slot"
+    if declared["place"] is not None:
+        return str(declared["place"])
+    if cube.schema["place"] == "slot":
+        return "slot"
+    if declared["categories"] or {"flag_values", "flag_masks", "flag_meanings"} & declared["attributes"].keys():
+        return "first"
+    return "mean" if declared["coordinate"] else str(cube.schema["place"])
 
 
 def _data(cube: Cube) -> Iterator[Wanted]:
@@ -183,11 +202,29 @@ def _data(cube: Cube) -> Iterator[Wanted]:
         yield _values(cube, one)
         if one["uncertainty"] and not one["coordinate"]:
             yield _uncertainty(cube, one)
-    yield _variable(cube, "quality", cube.schema["product"]["quality"], np.dtype("u4"), 1)
-    if cube.regular and cube.schema["place"] == "mean":
-        yield _variable(cube, "count", ["time"], np.dtype("u4"), 0)
-    else:
+    flags = cube.schema["product"]["quality"]
+    yield _variable(cube, "quality", flags, np.dtype("u4"), 1)
+    if cube.schema["place"] == "histogram":
+        yield from _counted(cube)
+    if places(cube) & {"mean", "sum"}:
+        yield _variable(cube, "count", flags, np.dtype("u4"), 0)
+        yield _variable(cube, "count_left_out", flags, np.dtype("u4"), 0)
+    if "slot" in places(cube):
         yield _variable(cube, "time_offset", ["time"], np.dtype("i8"), 0, attributes={"units": "ns"})
+
+
+def _counted(cube: Cube) -> Iterator[Wanted]:
+    """Yield what is counted of events, and the time in which there could have been any."""
+    product = cube.schema["product"]
+    cells, live, real = ["time", *product["bins"]], ["time", *product["good"]], ("lz4", 5, "bitshuffle")
+    if product["weight"]:
+        yield _variable(cube, "counts", cells, np.dtype("f8"), 0, attributes={"units": "count"}, blosc=real)
+        yield _variable(cube, "counts_variance", cells, np.dtype("f8"), 0, blosc=real)
+    else:
+        poisson = {"units": "count", "distribution": "Poisson"}
+        yield _variable(cube, "counts", cells, np.dtype("u4"), 0, attributes=poisson)
+    for name in ("ontime", "exposure"):
+        yield _variable(cube, name, live, np.dtype("f8"), 0, attributes={"units": "s"}, blosc=real)
 
 
 def _values(cube: Cube, declared: Mapping[str, Any]) -> Wanted:

@@ -20,6 +20,7 @@ _OUTCOME: Shape = {
     "reasons": {"": int},
     "fault": str,
     "beside": _TEXTS,
+    "observed": int,
 }
 RECORD: Shape = {
     "part": int,

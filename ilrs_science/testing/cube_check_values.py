@@ -139,7 +139,7 @@ def _pattern_faults(key: str, found: Values) -> Iterator[Fault]:
 
 
 def _is_empty(found: Values, want: Wanted) -> bool:
-    return bool(np.isnan(found).all() if found.dtype.kind == "f" else (found == want.empty).all())
+    return bool(np.isnan(found).all() if np.isnan(want.empty or 0) else (found == want.empty).all())
 
 
 def _over(mask: Values, dims: list[str], others: list[str]) -> Values:

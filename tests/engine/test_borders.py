@@ -130,15 +130,17 @@ def test_integers_without_a_good_sample_have_their_fill_in_a_mean() -> None:
     product = Product(Variable("n", ("time",), "i8", "1", uncertainty=False), place="mean")
     block = Block(product, "mean", RegularAxis(0, 10, 2))
     samples = xr.Dataset({"n": ("time", np.array([5])), "quality": ("time", np.array([2], "u4"))}, {"time": [3]})
-    block.put(samples, np.array([0]), np.array([3]))
+    block.put(samples, np.array([0]), np.array([3]), np.array([0]))
     assert block.arrays["n"].tolist() == [2**63 - 1024] * 2  # the largest that a float64 holds, too
 
 
 def test_a_number_that_is_missing_is_flagged_even_where_flags_have_more_dimensions() -> None:
-    product = Product(Variable("v", ("time",), "f4", "1", uncertainty=False), quality=("time", "x"), x=3)
+    product = Product(
+        Variable("v", ("time",), "f4", "1", uncertainty=False), quality=("time", "x"), coordinates={"x": 3}
+    )
     block = Block(product, "slot", RegularAxis(0, 10, 1))
     flags = (("x", "time"), np.zeros((3, 1), "u4"))
     samples = xr.Dataset({"v": ("time", np.array([np.nan], "f4")), "quality": flags}, {"time": [3]})
-    block.put(samples, np.array([0]), np.array([3]))
+    block.put(samples, np.array([0]), np.array([3]), np.array([0]))
     block.finish()
     assert block.arrays["quality"].tolist() == [[1, 1, 1]]

@@ -64,7 +64,7 @@ def test_a_layout_of_no_possible_size_is_named_by_its_key(campaign: Campaign, ke
 
 
 def test_a_chunk_larger_than_the_compressor_takes_is_a_fault(campaign: Campaign) -> None:
-    image = Product(Variable("image", ("time", "y", "x"), "f4", "1"), exposures=True, y=600, x=512)
+    image = Product(Variable("image", ("time", "y", "x"), "f4", "1"), exposures=True, coordinates={"y": 600, "x": 512})
     frames = Instrument("frames", files="*", read=to_units, steps=(to_units,), product=image)
 
     def of(chunk: int) -> list[str]:

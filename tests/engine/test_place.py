@@ -1,26 +1,39 @@
 import functools
 import operator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ilrs_science import Product, RegularAxis, Variable
+from ilrs_science.errors import ProductError
 from ilrs_science.geometry.time import parse_utc
-from ilrs_science.model.quality import CLOCK_UNCERTAIN, CONFLICT, MISSING, NO_REFERENCE, NOT_APPLICABLE, OUT_OF_RANGE
+from ilrs_science.model.quality import (
+    CENSORED,
+    CLOCK_UNCERTAIN,
+    CONFLICT,
+    MISSING,
+    NO_REFERENCE,
+    NOT_APPLICABLE,
+    OUT_OF_RANGE,
+    SATURATED,
+)
 from ilrs_science.reduction.placing import Block
 
 VECTOR = Variable("b", ("time", "axis"), "f4", units="nT")
 LEVEL = Variable("level", ("time",), "i2", units="1", uncertainty=False)
 HEAT = Variable("heat", ("time",), "f8", units="K", uncertainty=False)
-ONE_FLAG = Product(VECTOR, LEVEL, HEAT, quality=("time",), place="mean", axis=2)
-FLAG_EACH = Product(VECTOR, LEVEL, HEAT, place="mean", axis=2)
+ONE_FLAG = Product(VECTOR, LEVEL, HEAT, quality=("time",), place="mean", coordinates={"axis": 2})
+FLAG_EACH = Product(VECTOR, LEVEL, HEAT, place="mean", coordinates={"axis": 2})
 AXIS = RegularAxis(1000, 10, 4)
 EMPTY_LEVEL = np.iinfo("i4").max
 TOLD = int(CONFLICT)
 """What is said of a sample without speaking against its value."""
+OF_VALUE = int(SATURATED | OUT_OF_RANGE | CENSORED)
+"""What is said of a value that is beyond what can be told."""
 
 numbers = st.sampled_from([np.nan, np.inf, -1.5, 0.0, 0.1, 1e-3, 2.0, 1e6])
 flags = st.sampled_from([0, 0, 0, 1, 2, 1 << 16, int(CONFLICT), int(NO_REFERENCE)])
@@ -51,9 +64,9 @@ def filled(product: Product, place: str, rows: list) -> tuple[Block, list[bool]]
     """Return a finished block of samples, and which of them were placed."""
     block, ds = Block(product, place, AXIS), dataset(rows, product)
     times = ds.time.to_numpy()
-    placed = block.put(ds, AXIS.slots(times, ""), times)
+    fates = block.put(ds, AXIS.slots(times, ""), times, np.zeros(len(times), int))
     block.finish()
-    return block, placed.tolist()
+    return block, fates.placed.tolist()
 
 
 def flags_of(row: tuple, c: int, *, flag_each: bool) -> int:
@@ -76,22 +89,29 @@ def test_a_mean_is_the_one_of_a_plain_loop(rows: list, flag_each: bool) -> None:
     for slot in range(AXIS.count):
         here = [row for row in rows if (row[0] - 1000) // 10 == slot]
         said = [[flags_of(row, c, flag_each=flag_each) for c in (0, 1)] for row in here]
-        good = [[not flag & ~TOLD for flag in each] for each in said]
-        whole = [row for row, each in zip(here, good, strict=True) if all(each)]
-        assert block.arrays["count"][slot] == len(whole)
-        level = [row[3] for row in whole]
+        # What a number of the vector says of itself concerns the vector alone.
+        clean = [row for row in here if not (row[4] | (row[5] if flag_each else 0)) & ~TOLD]
+        level = [row[3] for row in clean]
         assert block.arrays["level"][slot] == (np.rint(sum(level) / len(level)) if level else EMPTY_LEVEL)
-        # A number that is none is left out of the mean of its own variable, and of no other.
-        heat = [row[6] for row in whole if np.isfinite(row[6])]
+        heat = [row[6] for row in clean if np.isfinite(row[6])]
         expected = sum(heat) / len(heat) if heat else np.nan
         np.testing.assert_allclose(block.arrays["heat"][slot], expected, rtol=1e-12)
-        quality = np.broadcast_to(block.arrays["quality"][slot], 2)
+        quality, count, left_out = (
+            np.broadcast_to(block.arrays[name][slot], 2) for name in ("quality", "count", "count_left_out")
+        )
+        own = [[row for row in here if not row[4 + c] & ~TOLD] for c in (0, 1)] if flag_each else [clean, clean]
+        use = [[row for row in own[c] if np.isfinite(row[1][c])] for c in (0, 1)]
         for c in (0, 1):
-            used = [row for row, each in zip(here, good, strict=True) if each[c]]
+            good = [row for row, each in zip(here, said, strict=True) if not each[c] & ~TOLD]
+            left = [each for each in said if each[c] & OF_VALUE]
+            assert (count[c], left_out[c]) == (len(good), len(left))
             every = functools.reduce(operator.or_, (each[c] for each in said), 0)
-            flag = every & TOLD if used else every | int(MISSING)
+            flag = every & TOLD if good else every
+            flag |= int(CENSORED) if good and left else 0
+            flag |= int(MISSING) if not all(use[c : c + 1] if flag_each else use) else 0
             # A cell without any flag is good in every variable.
             assert quality[c] == (flag or (0 if heat else int(MISSING)))
+            used = use[c]
             mean = sum(float(np.float32(row[1][c])) for row in used) / len(used) if used else np.nan
             sigma = sum(row[2] ** 2 for row in used) ** 0.5 / len(used) if used else np.nan
             np.testing.assert_allclose(block.arrays["b"][slot, c], mean, rtol=1e-6, atol=1e-9)
@@ -147,7 +167,7 @@ def test_flags_with_fewer_dimensions_count_for_every_component() -> None:
     rows = [(1000, (1.0, 2.0), 0.5, 7, 0, 0, 3.0)]
     ds = dataset(rows, FLAG_EACH).assign(quality=("time", np.array([1 << 16], "u4")))
     block = Block(FLAG_EACH, "slot", AXIS)
-    block.put(ds, np.array([0]), np.array([1000]))
+    block.put(ds, np.array([0]), np.array([1000]), np.array([0]))
     block.finish()
     assert block.arrays["quality"][0].tolist() == [1 << 16, 1 << 16]
 
@@ -170,25 +190,196 @@ def test_the_largest_number_of_an_integer_type_is_a_measurement_like_any_other()
     assert block.arrays["level"].tolist() == [saturated, *[EMPTY_LEVEL] * 3]
 
 
-def test_a_label_is_never_averaged_and_a_slot_of_several_says_so() -> None:
-    mode = Variable("mode", ("time",), "u1", "1", uncertainty=False, attributes={"flag_meanings": "off on burst"})
-    product = Product(Variable("v", ("time",), "f4", "V", uncertainty=False), mode, place="mean")
-    times = np.array([1000, 1001, 1010, 1011, 1012, 1020, 1021])
+def placed_means(product: Product, place: str = "mean", **variables: tuple) -> dict[str, np.ndarray]:
+    """Return the arrays of a finished block; samples of 1000 ns and 1001 ns ... as many as given, three to a slot."""
+    count = len(next(iter(variables.values()))[1])
+    times = np.array([1000 + 10 * (n // 3) + n % 3 for n in range(count)])
+    ds = xr.Dataset(variables, {"time": times})
+    ds = ds if "quality" in ds else ds.assign(quality=("time", np.zeros(count, "u4")))
+    assert product.check(ds) == []
+    block = Block(product, place, AXIS)
+    block.put(ds, AXIS.slots(times, ""), times, np.zeros(count, int))
+    block.finish()
+    return block.arrays
+
+
+V = Variable("v", ("time",), "f4", "V", uncertainty=False)
+
+
+def test_a_label_is_that_of_the_earliest_sample_without_a_flag_and_is_never_averaged() -> None:
+    mode = Variable("mode", ("time",), "u1", "1", attributes={"flag_meanings": "off on burst"})
+    made = placed_means(
+        Product(V, mode, place="mean"),
+        v=("time", np.arange(8, dtype="f4")),
+        mode=("time", np.array([2, 2, 0, 0, 2, 1, 1, 0], "u1")),
+        quality=("time", np.array([0, 0, 0, 16, 0, 0, 16, 16], "u4")),
+    )
+    assert made["mode"].tolist() == [2, 2, 1, np.iinfo("u2").max]
+    assert made["quality"].tolist() == [0, 0, 16 | int(MISSING), int(MISSING)]
+    assert made["v"].tolist()[:2] == [1.0, 4.5]
+    with pytest.raises(ValueError, match="a label is never averaged"):
+        Product(V, Variable("mode", ("time",), "u1", "1", place="mean", categories=("off", "on")))
+
+
+def test_categories_are_words_or_their_numbers_and_others_are_refused_by_name() -> None:
+    product = Product(V, Variable("mode", ("time",), "u1", "1", categories=("off", "survey", "burst")), place="mean")
+    v = ("time", np.zeros(3, "f4"))
+    for words in (np.array(["burst", "off", "off"]), np.array([2, 0, 0], "u1"), np.array(["burst"] * 3, object)):
+        assert placed_means(product, v=v, mode=("time", words))["mode"][0] == 2
+    (fault,) = product.check(xr.Dataset({"v": v, "quality": v, "mode": ("time", ["on", "off", "off"])}))[:1]
+    assert "found ['on']; expected one of off, survey, burst" in str(fault)
+
+
+def test_samples_left_out_of_a_mean_for_their_value_are_counted_and_the_cell_is_censored() -> None:
+    # Of saturated samples the truth is above what they show: the mean of the others is too low, and says so.
+    made = placed_means(
+        Product(V, place="mean"),
+        v=("time", np.array([1, 1, 9, 1, 1, 1], "f4")),
+        quality=("time", np.array([0, 0, int(SATURATED), 0, 0, 16], "u4")),
+    )
+    assert made["v"].tolist()[:2] == [1, 1]
+    assert made["count"].tolist() == [2, 2, 0, 0]
+    assert made["count_left_out"].tolist() == [1, 0, 0, 0]
+    assert made["quality"].tolist()[:2] == [int(CENSORED), 0]
+
+
+def test_what_a_mode_does_not_have_is_not_applicable_and_not_missing() -> None:
+    product = Product(Variable("v", ("time", "x"), "f4", "V", uncertainty=False), place="mean", coordinates={"x": 2})
+    made = placed_means(
+        product,
+        v=(("time", "x"), np.array([[1, np.nan]] * 3, "f4")),
+        quality=(("time", "x"), np.array([[0, int(NOT_APPLICABLE)]] * 3, "u4")),
+    )
+    assert made["quality"][0].tolist() == [0, int(NOT_APPLICABLE)]
+
+
+def test_each_variable_has_its_own_place_and_a_sample_that_any_takes_is_placed() -> None:
+    product = Product(
+        V,
+        Variable("energy", ("time",), "f8", "J", place="sum"),
+        Variable("ticks", ("time",), "u2", "1", place="sum", uncertainty=False),
+        Variable("status", ("time",), "u1", "1", place="any", uncertainty=False, fill=0),
+        Variable("range", ("time",), "u1", "1", place="slot", uncertainty=False),
+    )
+    times, n = np.array([1000, 1001, 1010]), 3
     ds = xr.Dataset(
         {
-            "v": ("time", np.arange(7, dtype="f4")),
-            "mode": ("time", np.array([2, 2, 0, 2, 2, 0, 1], "u1")),
-            # The sample in mode 0 is saturated, and does not enter the second slot.
-            "quality": ("time", np.array([0, 0, 2, 0, 0, 0, 0], "u4")),
+            "v": ("time", np.array([5, 7, 9], "f4")),
+            "energy": ("time", np.array([1.0, 2.0, 4.0])),
+            "energy_uncertainty": ("time", np.array([3.0, 4.0, 1.0])),
+            "ticks": ("time", np.array([65535, 65535, 1], "u2")),
+            "status": ("time", np.array([1, 4, 2], "u1")),
+            "range": ("time", np.array([8, 9, 7], "u1")),
+            "quality": ("time", np.array([0, 16, 0], "u4")),
+        },
+        {"time": times},
+    )
+    block = Block(product, "slot", AXIS)
+    fates = block.put(ds, AXIS.slots(times, ""), times, np.zeros(n, int))
+    assert fates.placed.tolist() == [True] * n
+    assert fates.rejected == {}
+    assert block.arrays["v"].tolist()[:2] == [5, 9]
+    assert block.arrays["energy"].tolist()[:2] == [1, 4]
+    assert block.arrays["ticks"].tolist()[:2] == [65535, 1]
+    assert block.arrays["status"].tolist() == [5, 2, 0, 0]
+    assert block.arrays["range"].tolist()[:2] == [8, 7]
+
+
+def test_a_sum_of_integers_is_exact_and_one_beyond_its_type_is_refused() -> None:
+    product = Product(Variable("n", ("time",), "u4", "1", place="sum", uncertainty=False))
+    largest = np.iinfo("u4").max
+    assert placed_means(product, n=("time", np.full(3, largest, "u4")))["n"][0] == 3 * largest
+    product = Product(Variable("n", ("time",), "u4", "1", place="sum", uncertainty=False, fill=0))
+    with pytest.raises(ProductError, match="n: a sum is beyond u4; declare a wider type"):
+        placed_means(product, n=("time", np.full(3, largest, "u4")))
+
+
+def test_a_mean_is_weighted_by_live_time() -> None:
+    product = Product(Variable("v", ("time",), "f8", "V", weight="live"), place="mean")
+    live = np.array([1.0, 3.0, 0.0])
+    made = placed_means(
+        product,
+        v=("time", np.array([10.0, 20.0, 99.0])),
+        v_uncertainty=("time", np.array([1.0, 2.0, 3.0])),
+        live=("time", live),
+    )
+    assert made["v"][0] == (10 + 3 * 20) / 4
+    assert made["v_uncertainty"][0] == (1 + 36) ** 0.5 / 4
+    for wrong in (np.array([1.0, -1.0, 0.0]), np.array([1.0, np.nan, 0.0])):
+        ds = xr.Dataset({"v": ("time", live), "v_uncertainty": ("time", live), "live": ("time", wrong)})
+        assert [fault.path for fault in product.check(ds)] == ["live", "quality"]
+
+
+@pytest.mark.parametrize(
+    ("angles", "mean"),
+    [
+        ([359.0, 1.0, 0.0], 0.0),
+        ([350.0, 352.0, 354.0], 352.0),
+        ([-179.0, 179.0, 180.0], -180.0),
+        ([-10.0, 20.0, 20.0], 10.1035),
+        ([0.0, 180.0], np.nan),
+    ],
+)
+def test_a_mean_of_angles_goes_around_the_circle(angles: list, mean: float) -> None:
+    made = placed_means(
+        Product(Variable("azimuth", ("time",), "f8", "deg", uncertainty=False, period=360), place="mean"),
+        azimuth=("time", np.array(angles)),
+    )
+    np.testing.assert_allclose(made["azimuth"][0], mean, atol=1e-3)
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(
+        st.tuples(*[st.floats(-1, 1, width=32)] * 4).filter(lambda q: sum(x * x for x in q) > 0.01),
+        min_size=3,
+        max_size=3,
+    )
+)
+def test_mean_directions_have_length_one_and_a_quaternion_and_its_negative_are_the_same(rows: list) -> None:
+    unit = np.array([np.array(q) / np.linalg.norm(q) for q in rows])
+    # Half a turn apart there is no nearer sign.
+    assume((abs(unit[1:] @ unit[0]) > 1e-6).all())
+    signs = np.array([[1.0], [-1.0], [-1.0]])
+    q = Variable("q", ("time", "part"), "f8", "1", uncertainty=False, normalised="quaternion")
+    product = Product(q, place="mean", coordinates={"part": 4})
+    made, flipped = (placed_means(product, q=(("time", "part"), one))["q"][0] for one in (unit, unit * signs))
+    np.testing.assert_allclose(made, flipped, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(made), 1)
+    vector = Product(replace(q, normalised="vector"), place="mean", coordinates={"part": 4})
+    direction = placed_means(vector, q=(("time", "part"), unit))["q"][0]
+    if np.linalg.norm(unit.sum(axis=0)) > 1e-6:
+        np.testing.assert_allclose(direction, unit.sum(axis=0) / np.linalg.norm(unit.sum(axis=0)), atol=1e-9)
+
+
+def test_samples_with_bins_are_averaged_bin_by_bin_and_strays_are_rejected_by_dimension() -> None:
+    # A spinning instrument: each sample looks into one of three sectors.
+    product = Product(
+        Variable("flux", ("time", "sector"), "f8", "1", uncertainty=False),
+        Variable("heat", ("time",), "f8", "K", uncertainty=False),
+        place="mean",
+        bins={"sector": "looks"},
+        coordinates={"sector": [0.0, 120.0, 240.0, 360.0]},
+    )
+    times = np.array([1000, 1001, 1002, 1003, 1010])
+    ds = xr.Dataset(
+        {
+            "flux": ("time", np.array([1.0, 2.0, 4.0, 8.0, 16.0])),
+            "heat": ("time", np.array([1.0, 2.0, 3.0, 4.0, 5.0])),
+            "looks": ("time", np.array([0, 2, 0, 3, -1])),
+            "quality": ("time", np.zeros(5, "u4")),
         },
         {"time": times},
     )
     block = Block(product, "mean", AXIS)
-    block.put(ds, AXIS.slots(times, ""), times)
+    fates = block.put(ds, AXIS.slots(times, ""), times, np.zeros(5, int))
     block.finish()
-    assert block.arrays["mode"].tolist() == [2, 2, np.iinfo("u2").max, np.iinfo("u2").max]
-    assert block.arrays["quality"].tolist() == [0, 0, int(NOT_APPLICABLE), int(MISSING)]
-    assert block.arrays["v"].tolist()[:3] == [0.5, 3.5, 5.5]
+    assert fates.rejected["outside the bins of sector"].tolist() == [False, False, False, True, True]
+    np.testing.assert_equal(block.arrays["flux"][0], [2.5, np.nan, 2.0])
+    assert block.arrays["quality"][0].tolist() == [0, int(MISSING), 0]
+    assert block.arrays["count"][0].tolist() == [2, 0, 1]
+    assert block.arrays["heat"][0] == 2.0
+    assert np.isnan(block.arrays["flux"][1:]).all()
 
 
 def test_slots_whose_label_in_utc_is_squeezed_say_that_their_time_is_uncertain() -> None:
@@ -197,6 +388,6 @@ def test_slots_whose_label_in_utc_is_squeezed_say_that_their_time_is_uncertain()
     axis = RegularAxis(start, second, 5)
     block = Block(product, "slot", axis)
     ds = xr.Dataset({"v": ("time", np.ones(5, "f4")), "quality": ("time", np.zeros(5, "u4"))}, {"time": axis.times()})
-    block.put(ds, np.arange(5), axis.times())
+    block.put(ds, np.arange(5), axis.times(), np.zeros(5, int))
     block.finish()
     assert (block.arrays["quality"] & CLOCK_UNCERTAIN).astype(bool).tolist() == [False, True, True, False, False]

@@ -9,7 +9,7 @@ from ilrs_science import Instrument, Product, Variable
 from ilrs_science.model.quality import COMMON_FLAGS, QUALITY_DTYPE, flag_attributes, flag_table, flags_of, set_flag
 
 B = Variable("b", ("time", "axis"), "f4", units="nT")
-PRODUCT = Product(B, quality=("time",), axis=("x", "y"))
+PRODUCT = Product(B, quality=("time",), coordinates={"axis": ("x", "y")})
 
 
 def block(**changes: object) -> xr.Dataset:
@@ -47,9 +47,9 @@ def test_flags_of_another_shape_or_width_are_a_fault(quality: object) -> None:
     ("variables", "more", "words"),
     [
         ((), {}, "at least one variable"),
-        ((Variable("b", ("axis", "time"), "f4", "nT"),), {"axis": 2}, "time first"),
+        ((Variable("b", ("axis", "time"), "f4", "nT"),), {"coordinates": {"axis": 2}}, "time first"),
         ((B,), {}, "'axis' has no size"),
-        ((B, B), {"axis": 2}, "declared twice"),
+        ((B, B), {"coordinates": {"axis": 2}}, "declared twice"),
         ((Variable("quality", ("time",), "f4", "1"),), {}, "cannot name a variable"),
         ((Variable("count", ("time",), "u4", "1"),), {}, "cannot name a variable"),
         ((Variable("tai", ("time",), "i8", "ns"),), {}, "cannot name a variable"),
@@ -58,10 +58,10 @@ def test_flags_of_another_shape_or_width_are_a_fault(quality: object) -> None:
         ((Variable("b", "time", "f4", "1"),), {}, "expected a tuple of names"),
         ((Variable("b", ("time",), "foo", "1"),), {}, "float or integer"),
         ((Variable("name", ("time",), "U3", "1"),), {}, "float or integer"),
-        ((B,), {"axis": 2, "quality": ("time", "pixel")}, "'pixel' has no size"),
-        ((B,), {"axis": 2, "flags": ("missing",)}, "new one-word names"),
-        ((B,), {"axis": 2, "flags": ("two words",)}, "new one-word names"),
-        ((B,), {"axis": 2, "flags": tuple(f"f{n}" for n in range(17))}, "at most 16"),
+        ((B,), {"coordinates": {"axis": 2}, "quality": ("time", "pixel")}, "'pixel' has no size"),
+        ((B,), {"coordinates": {"axis": 2}, "flags": ("missing",)}, "new one-word names"),
+        ((B,), {"coordinates": {"axis": 2}, "flags": ("two words",)}, "new one-word names"),
+        ((B,), {"coordinates": {"axis": 2}, "flags": tuple(f"f{n}" for n in range(17))}, "at most 16"),
     ],
 )
 def test_a_wrong_declaration_is_refused_with_its_reason(variables: tuple, more: dict, words: str) -> None:
@@ -87,7 +87,7 @@ def test_a_flag_is_raised_by_its_mask_wherever_it_stands_in_the_list() -> None:
 
 def test_a_dimension_may_have_values_of_numpy_and_units() -> None:
     energy = xr.DataArray(np.array([1, 2, 5], "f4"), dims="energy", attrs={"units": "keV"})
-    product = Product(Variable("counts", ("time", "energy"), "u4", "1"), energy=energy)
+    product = Product(Variable("counts", ("time", "energy"), "u4", "1"), coordinates={"energy": energy})
     assert product.sizes == {"energy": 3}
     assert json.loads(json.dumps(product.as_json()))["coordinate_attributes"] == {"energy": {"units": "keV"}}
 

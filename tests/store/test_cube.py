@@ -95,7 +95,9 @@ def test_types_stay_as_declared_and_cells_that_nobody_wrote_are_missing(made: Pa
 
 def test_a_cube_before_its_first_part_reads_as_missing_everywhere(tmp_path: Path) -> None:
     product = Product(
-        Variable("v", ("time", "x"), "f4", "m"), Variable("n", ("time",), "u1", "1", uncertainty=False), x=3
+        Variable("v", ("time", "x"), "f4", "m"),
+        Variable("n", ("time",), "u1", "1", uncertainty=False),
+        coordinates={"x": 3},
     )
     axis, sites = RegularAxis(START, SECOND, 10), (Site("a"), Site("b"))
     create(tmp_path / "c", product, "slot", axis, sites, Cut(2, 4), title="empty")
@@ -108,7 +110,7 @@ def test_a_cube_before_its_first_part_reads_as_missing_everywhere(tmp_path: Path
 
 @pytest.mark.parametrize("exposures", [False, True])
 def test_data_and_coordinates_have_chunks_that_fit_together(tmp_path: Path, exposures: bool) -> None:
-    product = Product(Variable("v", ("time", "x"), "f4", "m"), x=3, exposures=exposures)
+    product = Product(Variable("v", ("time", "x"), "f4", "m"), coordinates={"x": 3}, exposures=exposures)
     axis = (
         ExposureAxis(tuple(range(START, START + 5)), ("a", "b", "a", "b", "a"))
         if exposures
@@ -212,7 +214,7 @@ def test_coordinates_that_are_named_exist(tmp_path: Path, place: Any) -> None:
 
 @pytest.mark.parametrize(("chunk", "shard"), [(None, None), (3, None), (None, 12), (3, 12)])
 def test_a_shard_is_whole_chunks_whatever_is_given(chunk: int | None, shard: int | None) -> None:
-    product = Product(Variable("v", ("time", "y", "x"), "f4", "m"), y=100, x=100)
+    product = Product(Variable("v", ("time", "y", "x"), "f4", "m"), coordinates={"y": 100, "x": 100})
     made = cut(product, "slot", chunk, shard)
     assert made.shard % made.chunk == 0
     assert (made.chunk, made.shard) == (chunk or made.chunk, shard or made.shard)
@@ -220,7 +222,7 @@ def test_a_shard_is_whole_chunks_whatever_is_given(chunk: int | None, shard: int
 
 def test_the_default_cut_is_within_what_a_worker_holds_at_once_whatever_the_product() -> None:
     for side in (1, 30, 512, 2000):
-        product = Product(Variable("v", ("time", "y", "x"), "f4", "m"), y=side, x=side)
+        product = Product(Variable("v", ("time", "y", "x"), "f4", "m"), coordinates={"y": side, "x": side})
         made = cut(product, "slot")
         assert made.chunk * min(side, 512) ** 2 * 4 <= 2**20 or made.chunk == 1
         assert made.shard <= 2**16

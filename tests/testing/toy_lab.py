@@ -61,7 +61,7 @@ def flag_jumps(ds: xr.Dataset, *, window: Duration = Duration("4 s")) -> xr.Data
 
 B = Variable("b", ("time", "axis"), "f4", units="nT", about="magnetic field")
 AXES = ("x", "y", "z")
-PRODUCT = Product(B, quality=("time",), axis=AXES)
+PRODUCT = Product(B, quality=("time",), coordinates={"axis": AXES})
 
 toy = Instrument("toy", files="*.toy", read=read, steps=(to_nanotesla, flag_jumps), product=PRODUCT)
 
@@ -91,7 +91,11 @@ def scale(ds: xr.Dataset, *, read_noise: float = 20.0) -> xr.Dataset:
 
 RATE = Variable("rate", ("time", "y", "x"), "f4", units="count / s")
 camera = Instrument(
-    "lab-camera", "*.toy", read_frames, (remove_stripes, scale), Product(RATE, exposures=True, y=4, x=3)
+    "lab-camera",
+    "*.toy",
+    read_frames,
+    (remove_stripes, scale),
+    Product(RATE, exposures=True, coordinates={"y": 4, "x": 3}),
 )
 
 
@@ -160,7 +164,8 @@ def read_without_units(granule: Granule) -> xr.Dataset:
 
 no_raw_units = _wrong("toy-no-raw-units", read=read_without_units)
 odd_units = _wrong(
-    "toy-odd-units", product=Product(replace(B, units="nanoteslas, roughly"), quality=("time",), axis=AXES)
+    "toy-odd-units",
+    product=Product(replace(B, units="nanoteslas, roughly"), quality=("time",), coordinates={"axis": AXES}),
 )
 
 
@@ -288,7 +293,7 @@ negative = _wrong("toy-negative", negative_sigma)
 certain = _wrong("toy-certain", no_sigma)
 stray_bit = _wrong("toy-stray-bit", undeclared_bit)
 no_uncertainty = _wrong(
-    "toy-no-uncertainty", product=Product(replace(B, uncertainty=False), quality=("time",), axis=AXES)
+    "toy-no-uncertainty", product=Product(replace(B, uncertainty=False), quality=("time",), coordinates={"axis": AXES})
 )
 honest = _wrong("toy-honest", unknown_sigma)
 

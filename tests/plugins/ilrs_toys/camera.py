@@ -23,5 +23,5 @@ instrument = Instrument(
     files="*.frames",
     read=read,
     steps=(expose,),
-    product=Product(FRAME, exposures=True, about="a toy camera", y=2, x=2),
+    product=Product(FRAME, exposures=True, about="a toy camera", coordinates={"y": 2, "x": 2}),
 )

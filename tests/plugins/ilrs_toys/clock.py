@@ -127,5 +127,7 @@ instrument = Instrument(
         *(raises, shortens, drops_quality, drops_value, mutates, returns_nothing, moves_time, moves_time_too_far),
         *(widens_quality, moves_utc_alone, drops_tai, forgets_a_time),
     ),
-    product=Product(VALUE, NUMBER, quality=("time",), flags=("odd",), about="a toy clock", axis=("up", "down")),
+    product=Product(
+        VALUE, NUMBER, quality=("time",), flags=("odd",), about="a toy clock", coordinates={"axis": ("up", "down")}
+    ),
 )

@@ -7,6 +7,11 @@ TOYS = {
     "ilrs_science.instruments": {
         "toy-clock": "ilrs_toys.clock:instrument",
         "toy-frames": "ilrs_toys.camera:instrument",
+        "toy-photons": "ilrs_toys.photons:instrument",
+        "toy-photons-first": "ilrs_toys.photons:first",
+        "toy-photons-latest": "ilrs_toys.photons:latest",
+        "toy-photons-weighted": "ilrs_toys.photons:weighted",
+        "toy-photons-whole": "ilrs_toys.photons:whole",
         "toy-evil": "ilrs_toys.evil:instrument",
         "toy-evil-unindexed": "ilrs_toys.evil:unindexed",
     },

@@ -20,5 +20,5 @@ def to_nanotesla(ds: xr.Dataset, *, matrix: Reference, noise: float = 0.05) -> x
 
 
 B = Variable("b", ("time", "axis"), "f4", units="nT", about="magnetic field in the sensor frame")
-product = Product(B, axis=("x", "y", "z"))
+product = Product(B, coordinates={"axis": ("x", "y", "z")})
 instrument = Instrument("acme-mag", files="*.mag", read=read, steps=(to_nanotesla,), product=product, simulate=simulate)

@@ -1,0 +1,35 @@
+"""What a file of events says of the time in which there could have been any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import xarray as xr
+
+from ilrs_science.catalog.times import sample_times
+from ilrs_science.errors import FormatError
+from ilrs_science.model.good import GOOD, covered, good_intervals, union
+
+
+def good_of(ds: xr.Dataset, columns: Sequence[str]) -> xr.Dataset:
+    """Return the good intervals that `read` gave with events, as `good_intervals` does.
+
+    Raises
+    ------
+    FormatError
+        There are none, they cannot be what they claim, or no event lies in one though there are events.
+    """
+    if GOOD not in ds.attrs:
+        raise FormatError(f"read gave no good intervals: attrs[{GOOD!r}], start and stop, shape (n, 2), int64 TAI ns")
+    try:
+        good = good_intervals(ds.attrs[GOOD], columns)
+    except ValueError as error:
+        raise FormatError(str(error)) from error
+    times = sample_times(ds)
+    start, stop = union(good["start"].values, good["stop"].values)
+    if times.size and not covered(times, start, stop).any():
+        span = f"{start[0]} to {stop[-1]}" if len(start) else "none"
+        raise FormatError(
+            f"none of its {times.size} events ({times.min()} to {times.max()} TAI ns) lies in a good interval ({span})"
+        )
+    return good

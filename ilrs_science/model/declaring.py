@@ -1,0 +1,113 @@
+"""What is wrong with the declaration of a product, before any file is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ilrs_science.errors import Fault
+
+if TYPE_CHECKING:
+    from ilrs_science.model.product import Product
+
+PLACES = ("slot", "mean", "sum", "histogram")
+OVERLAPS = ("refuse", "first", "latest")
+
+_RESERVED = frozenset(
+    {"time", "tai", "time_bounds", "site", "lon", "lat", "height", "records", "quality", "count", "count_left_out"}
+    | {"time_offset", "sample", "rejected", "bounds"}
+)
+_COUNTED = frozenset({"counts", "counts_variance", "ontime", "exposure"})
+"""What the engine makes of events."""
+
+
+def declaration_faults(product: Product) -> Iterator[Fault]:
+    """Yield what is wrong with the declaration itself."""
+    if not product.declared and not product.counts_events:
+        yield Fault("variables", "there is none", "a product has at least one variable")
+    if product.place not in PLACES:
+        yield Fault("place", f"found {product.place!r}", f"expected one of {', '.join(PLACES)}")
+    yield from _name_faults(product)
+    for v in product.declared:
+        yield from dims_faults(product, v.name, v.dims)
+        if _is_number(v.dtype):
+            yield from v.faults()
+        else:
+            yield Fault(f"{v.name}.dtype", f"found {v.dtype!r}", "expected a float or integer type")
+    yield from _bin_faults(product)
+    yield from _event_faults(product)
+
+
+def _name_faults(product: Product) -> Iterator[Fault]:
+    names = [n for v in product.declared for n in (v.name, f"{v.name}_uncertainty")[: 1 + v.has_uncertainty]]
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            yield Fault(name, "declared twice", "names are unique")
+        if name in _RESERVED or name in product.coordinates or not name.isidentifier():
+            allowed = f"expected one word, and none of {', '.join(sorted({*_RESERVED, *product.coordinates}))}"
+            yield Fault(repr(name), "cannot name a variable", allowed)
+    taken = _RESERVED | _COUNTED if product.counts_events else _RESERVED
+    for name in product.coordinates:
+        if name in taken or not name.isidentifier():
+            allowed = f"expected one word, and none of {', '.join(sorted(taken))}"
+            yield Fault(f"coordinates[{name!r}]", "cannot name a dimension", allowed)
+
+
+def _bin_faults(product: Product) -> Iterator[Fault]:
+    yield from _place_of_bins_faults(product)
+    for name in product.bins:
+        if name not in product.coordinates:
+            yield Fault(f"bins[{name!r}]", "has no edges", f"give coordinates={{{name!r}: ...}}, edges or a size")
+    for name, edges in product.edges.items():
+        if len(edges) < 2 or not (np.diff(edges) > 0).all():  # noqa: PLR2004 - one bin has two edges
+            yield Fault(f"coordinates[{name!r}]", f"found {edges[:4]}", "edges of bins rise, one more than bins")
+
+
+def _place_of_bins_faults(product: Product) -> Iterator[Fault]:
+    if product.bins and (
+        product.exposures or product.place == "slot" or any(v.place == "slot" for v in product.declared)
+    ):
+        yield Fault("bins", f"found {list(product.bins)}", "samples of bins have the place mean, sum or histogram")
+    for v in product.declared:
+        own = tuple(name for name in v.dims if name in product.bins)
+        if v.dims[1 : 1 + len(own)] != own:
+            yield Fault(f"{v.name}.dims", f"found {v.dims}", f"bins come right after time: {('time', *own)}")
+
+
+def _event_faults(product: Product) -> Iterator[Fault]:
+    if not product.counts_events:
+        for name, said in (("good", product.good), ("weight", product.weight)):
+            if said:
+                yield Fault(name, f"found {said!r}", "it belongs to place='histogram'")
+        return
+    if product.declared:
+        names = ", ".join(v.name for v in product.declared)
+        yield Fault("variables", f"found {names}", "a histogram has counts, ontime and exposure, and no other")
+    if not product.bins:
+        yield Fault("bins", "there are none", "a histogram has at least one: bins={'energy': 'energy_bin'}")
+    if product.exposures:
+        yield Fault("exposures", "found True", "events are counted on a regular axis")
+    if strange := [name for name in product.good if name not in product.bins]:
+        yield Fault("good", f"found {strange}", f"expected dimensions of bins: {', '.join(product.bins)}")
+    if product.overlap not in OVERLAPS:
+        yield Fault("overlap", f"found {product.overlap!r}", f"expected one of {', '.join(OVERLAPS)}")
+
+
+def dims_faults(product: Product, name: str, dims: Any) -> Iterator[Fault]:
+    """Yield why a variable, or `quality`, cannot have these dimensions."""
+    path = f"{name}.dims"
+    if not isinstance(dims, tuple) or dims[:1] != ("time",):
+        yield Fault(path, f"found {dims!r}", "expected a tuple of names, time first")
+        return
+    for one in dims[1:]:
+        if one not in product.coordinates:
+            yield Fault(path, f"{one!r} has no size", f"give coordinates={{{one!r}: ...}}")
+
+
+def _is_number(dtype: str) -> bool:
+    try:
+        return np.dtype(dtype).kind in "fiu"
+    except TypeError:
+        return False

@@ -1,0 +1,105 @@
+"""A counter of photons with two modules: the toy whose samples are events."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ilrs_science import FormatError, Granule, Instrument, Product, exclude, reject, scale_live_time, set_flag
+
+EDGES = [0.0, 10.0, 20.0, 40.0]
+"""Of the bins of energy, keV."""
+MODULES = 2
+
+
+def write(path: Path, site: str, good: Sequence[Sequence[int]], photons: Sequence[Sequence[float]]) -> str:
+    """Write a file: intervals of start, stop, module; photons of time, energy, module. Times are TAI ns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        json.dumps({"site": site, "good": [list(one) for one in good], "photons": [list(p) for p in photons]})
+    )
+    return str(path)
+
+
+def read(granule: Granule) -> xr.Dataset:
+    """Decode a file of photons."""
+    try:
+        found: dict[str, Any] = json.loads(granule.read_bytes())
+        good, photons = np.array(found["good"], np.int64).reshape(-1, 3), found["photons"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"not a file of photons: {error}") from error
+    times = np.array([one[0] for one in photons], np.int64)
+    return xr.Dataset(
+        {
+            "energy": ("time", np.array([one[1] for one in photons], "f8"), {"units": "keV"}),
+            "module": ("time", np.array([one[2] for one in photons], "i8")),
+        },
+        {"tai": ("time", times)},
+        {"site": found["site"], "good": {"start": good[:, 0], "stop": good[:, 1], "module": good[:, 2]}},
+    )
+
+
+def read_whole(granule: Granule) -> xr.Dataset:
+    """Decode the same without modules: good intervals are pairs of times."""
+    ds = read(granule)
+    good = ds.attrs["good"]
+    return ds.assign_attrs(good=np.stack([good["start"], good["stop"]], axis=-1))
+
+
+def to_bins(ds: xr.Dataset) -> xr.Dataset:
+    """Sort photons into bins of energy."""
+    return ds.assign(energy_bin=("time", np.digitize(ds.energy.values, EDGES) - 1))
+
+
+def close_door(ds: xr.Dataset, *, start: int, stop: int) -> xr.Dataset:
+    """Leave a time out."""
+    return exclude(ds, [start], [stop], "the door was closed")
+
+
+def dead_time(ds: xr.Dataset, *, live: float, start: int, stop: int) -> xr.Dataset:
+    """Say how much of a time was live."""
+    return scale_live_time(ds, live, start, stop)
+
+
+def veto(ds: xr.Dataset, *, above: float) -> xr.Dataset:
+    """Reject photons of too much energy, and flag those near it."""
+    return set_flag(reject(ds, "vetoed", ds.energy > above), "saturated", ds.energy > above - 1)
+
+
+def forgets(ds: xr.Dataset) -> xr.Dataset:
+    return ds.drop_attrs()
+
+
+def halves(ds: xr.Dataset) -> xr.Dataset:
+    return ds.assign(energy_bin=ds.energy / 10)
+
+
+def product(**changes: Any) -> Product:
+    wanted: dict[str, Any] = {
+        "place": "histogram",
+        "bins": {"module": "module", "energy": "energy_bin"},
+        "coordinates": {
+            "module": MODULES,
+            "energy": xr.DataArray(EDGES, dims="energy", attrs={"units": "keV"}),
+        },
+        "good": ("module",),
+        "about": "a toy counter of photons",
+    }
+    return Product(**(wanted | changes))
+
+
+instrument = Instrument(
+    name="toy-photons",
+    files="*.photons",
+    read=read,
+    steps=(to_bins, close_door, dead_time, veto, forgets, halves),
+    product=product(),
+)
+first = replace(instrument, name="toy-photons-first", product=product(overlap="first"))
+latest = replace(instrument, name="toy-photons-latest", product=product(overlap="latest"))
+whole = replace(instrument, name="toy-photons-whole", read=read_whole, product=product(good=()))
+weighted = replace(instrument, name="toy-photons-weighted", product=product(weight="energy"))

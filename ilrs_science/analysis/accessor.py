@@ -8,7 +8,7 @@ from typing import Any
 
 import xarray as xr
 
-from ilrs_science.analysis import frames, sky
+from ilrs_science.analysis import counting, frames, sky
 from ilrs_science.errors import CubeError
 from ilrs_science.geometry.scales import Place, Scaling, convert
 from ilrs_science.geometry.sky import Target
@@ -113,11 +113,33 @@ class CubeAccessor(_Times):
         """
         return frames.to_frame(self._cube, target, variables=variables, source=source, axis=axis, window=window)
 
+    def rate(
+        self,
+        *,
+        over: Sequence[str] = (),
+        every: Duration | str | None = None,
+        background: xr.Dataset | None = None,
+        ratio: float = 1.0,
+    ) -> xr.Dataset:
+        """Return events per second of exposure with 1 sigma, summed over dimensions and over longer slots first.
+
+        Parameters
+        ----------
+        over, every, background, ratio
+            As in `analysis.counting.rate`.
+
+        Raises
+        ------
+        CubeError
+            The cube has no counts of events, no such dimension, or `every` is no multiple of its step.
+        """
+        return counting.rate(self._cube, over=over, every=every, background=background, ratio=ratio)
+
     @property
     def good(self) -> xr.Dataset:
         """The cube with NaN wherever a flag is raised."""
         quality = self._cube["quality"]
-        bookkeeping = ("quality", "count")
+        bookkeeping = ("quality", "count", "count_left_out")
         names = [
             n for n, v in self._cube.data_vars.items() if n not in bookkeeping and set(quality.dims) <= set(v.dims)
         ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import xarray as xr
 
+from ilrs_science.errors import CubeError
+
 
 def coadd(cube: xr.Dataset, variable: str = "rate", weight: str = "exposure") -> xr.Dataset:
     """Return the weighted mean over time of the samples without any flag; lazy where the cube is.
@@ -29,8 +31,14 @@ def coadd(cube: xr.Dataset, variable: str = "rate", weight: str = "exposure") ->
     ------
     KeyError
         The cube has no such variable, or no `quality`.
+    CubeError
+        The variable is counts of events.
     """
     values = cube[variable]
+    if values.attrs.get("distribution") == "Poisson":
+        raise CubeError(
+            f"{variable} are counts, which are summed and not averaged: cube.ilrs.rate(every=..., over=...)"
+        )
     good = (cube["quality"] == 0) & values.notnull()
     weights = cube[weight].astype("f8").where(good, 0.0)
     total = weights.sum("time")

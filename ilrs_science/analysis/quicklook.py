@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ilrs_science.analysis.counting import rate
 from ilrs_science.errors import CubeError, IlrsError
 from ilrs_science.model.quality import MISSING, flags_of
 
@@ -27,7 +28,7 @@ def quicklook(cube: xr.Dataset, variable: str | None = None) -> Figure:
     cube
         An open cube.
     variable
-        Name of the variable; by default the first that carries an uncertainty.
+        Name of the variable; by default the first that carries an uncertainty, of events their rate over all bins.
 
     Raises
     ------
@@ -36,6 +37,9 @@ def quicklook(cube: xr.Dataset, variable: str | None = None) -> Figure:
     IlrsError
         matplotlib is not installed.
     """
+    if variable is None and cube.get("counts", xr.DataArray()).attrs.get("cell_methods") == "time: sum":
+        bins = [str(one) for one in cube["counts"].dims if one not in ("time", "site")]
+        cube = rate(cube, over=bins).assign(quality=cube["quality"])
     names = [str(n) for n in cube.data_vars if f"{n}_uncertainty" in cube]
     name = variable or (names[0] if names else "")
     if name not in cube:

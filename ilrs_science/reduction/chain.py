@@ -18,8 +18,9 @@ from ilrs_science.errors import FormatError, ProductError, StepError, foreign
 from ilrs_science.executors import items
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.good import GOOD, joined_good, within
+from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
-from ilrs_science.model.part import Part, StepCall
+from ilrs_science.model.part import Part, StepCall, digest
 from ilrs_science.model.product import Product
 from ilrs_science.model.quality import QUALITY_DTYPE, REJECTED, flag_attributes
 from ilrs_science.model.reference import Reference
@@ -88,6 +89,15 @@ def with_quality(ds: xr.Dataset, product: Product) -> xr.Dataset:
     return ds.assign(
         quality=xr.DataArray(np.zeros(tuple(sizes.values()), QUALITY_DTYPE), dims=tuple(sizes), attrs=attributes)
     )
+
+
+def with_sample_numbers(ds: xr.Dataset, granule: Granule) -> xr.Dataset:
+    """Return samples with the coordinate `sample`: what tells each from all others, the same in every cut.
+
+    A 64-bit counter that begins where the digest of the file says; for dithering that can be repeated, say.
+    """
+    begin = np.uint64(int(digest([granule.sha256, granule.site])[:16], 16))
+    return ds.assign_coords(sample=("time", np.arange(ds.sizes["time"], dtype=np.uint64) + begin))
 
 
 def check_samples(instrument: Instrument, ds: xr.Dataset, carried: Collection[str] = ()) -> None:

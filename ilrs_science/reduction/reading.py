@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import xarray as xr
 
@@ -13,6 +11,7 @@ from ilrs_science.model.good import GOOD
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Task
+from ilrs_science.model.product import Product
 from ilrs_science.raw.kept import Kept
 
 decoded = Kept(256 * 2**20)
@@ -45,17 +44,24 @@ def _read(instrument: Instrument, granule: Granule) -> xr.Dataset:
         raise FormatError("has samples outside its declared span")
     if granule.times and not np.isin(times, granule.times).all():
         raise FormatError("has exposures at undeclared times")
-    if instrument.product.counts_events:
-        ds = ds.assign_attrs({GOOD: _checked_good(ds, granule, instrument.product.good)})
+    ds = with_good(ds, granule, instrument.product)
     loose = [str(name) for name, one in ds.data_vars.items() if "time" not in one.dims]
     if loose:
         raise FormatError(f"read gave variables without time: {', '.join(loose)}; repeat them along time")
     return ds
 
 
-def _checked_good(ds: xr.Dataset, granule: Granule, columns: Sequence[str]) -> xr.Dataset:
-    """Return the good intervals of events, which lie in the declared span of their granule."""
-    good = good_of(ds, columns)
+def with_good(ds: xr.Dataset, granule: Granule, product: Product) -> xr.Dataset:
+    """Return samples; events with good intervals as steps get them, all in the declared span of their granule.
+
+    Raises
+    ------
+    FormatError
+        They are missing, cannot be what they claim, or lie outside the span.
+    """
+    if not product.counts_events:
+        return ds
+    good = good_of(ds, product.good)
     if good.sizes["interval"] and (good["start"].min() < granule.start or good["stop"].max() > granule.stop):
         raise FormatError("has good intervals outside its declared span")
-    return good
+    return ds.assign_attrs({GOOD: good})

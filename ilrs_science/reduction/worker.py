@@ -42,7 +42,7 @@ from ilrs_science.model.quality import REJECTED
 from ilrs_science.model.record import Failure, Record
 from ilrs_science.model.site import Site
 from ilrs_science.reduction.account import Tally, is_home, is_mine
-from ilrs_science.reduction.chain import check_samples, run_steps, with_quality
+from ilrs_science.reduction.chain import check_samples, run_steps, with_quality, with_sample_numbers
 from ilrs_science.reduction.counting import Histogram
 from ilrs_science.reduction.overlaps import Loss, Samples, merged, settled
 from ilrs_science.reduction.placing import Block
@@ -218,7 +218,7 @@ class _Chain:
     def _whole(self, ds: xr.Dataset, number: int) -> Samples:
         """Run the steps that see whole granules, and cut what they give to the part with its margins."""
         part, raw = self.part, sample_times(ds)
-        ready = with_quality(ds, self.instrument.product)
+        ready = with_sample_numbers(with_quality(ds, self.instrument.product), part.granules[number])
         if GOOD in ds.attrs:
             ready = ready.assign_attrs({GOOD: of_granule(ds.attrs[GOOD], number)})
         made, order = run_steps(ready, part.steps, self.instrument, self.site, part, "granule")

@@ -26,7 +26,8 @@ from ilrs_science.model.site import Site
 from ilrs_science.model.step import StepFunction
 from ilrs_science.planning.plan import plan as make_plan
 from ilrs_science.planning.planned import CollectionPlan, Plan
-from ilrs_science.reduction.chain import run_steps, with_quality
+from ilrs_science.reduction.chain import run_steps, with_quality, with_sample_numbers
+from ilrs_science.reduction.reading import with_good
 from ilrs_science.running.executing import ExecutorName
 from ilrs_science.running.report import Report as RunReport
 from ilrs_science.running.run import run as run_pipeline
@@ -100,6 +101,9 @@ class Case:
                 site = next((one for one in part.sites if one.name == granule.site), None)
                 if site is not None:
                     samples = with_quality(catalog.with_times(ds), self.instrument.product)
+                    samples = with_sample_numbers(samples, granule)
+                    with blaming(f"reading {granule.url}"):
+                        samples = with_good(samples, granule, self.instrument.product)
                     found.append(Reading(granule, site, part, samples))
                     break
         return tuple(found)
@@ -187,10 +191,9 @@ class Case:
         return replace(self.instrument, steps=tuple(map(wrap, self.functions())))
 
     def block(self, reading: Reading) -> xr.Dataset:
-        """Return the samples of a reading as block-wise steps get them: in order of time, each time once."""
+        """Return the samples of a reading as block-wise steps get them: in order of time, of equal times as read."""
         ds = self.calibrate(reading, reading.ds, "the whole granule", scope="granule")
-        _, first = np.unique(catalog.sample_times(ds), return_index=True)
-        return ds.isel(time=first)
+        return ds.isel(time=np.argsort(catalog.sample_times(ds), kind="stable"))
 
     def whole(self, reading: Reading) -> xr.Dataset:
         """Return the samples of a reading after all steps."""

@@ -15,6 +15,7 @@ import xarray as xr
 
 from ilrs_science import references
 from ilrs_science.catalog import sample_times
+from ilrs_science.model.good import GOOD
 from ilrs_science.model.step import StepFunction
 from ilrs_science.reduction.chain import check_samples
 from ilrs_science.testing.case import Case, Reading, blaming, region_of
@@ -77,7 +78,8 @@ def no_outside_access(case: Case) -> None:
 
 def block_boundaries(case: Case) -> None:
     """Check that a sample's result does not depend on where the samples were cut, given the declared margin."""
-    names = [*(variable.name for variable in case.instrument.product.values), "quality", "tai", "time"]
+    product = case.instrument.product
+    names = [*(variable.name for variable in product.values), *product.columns, "quality", "tai", "time"]
     for reading in case.readings:
         block = case.block(reading)
         times = sample_times(block)
@@ -145,7 +147,9 @@ def _run_wrapped(case: Case, wrap: Callable[[StepFunction], StepFunction]) -> No
 
 
 def _changes(before: xr.Dataset, after: xr.Dataset) -> Iterator[str]:
-    if not before[[]].identical(after[[]]):
+    good = [one.attrs.get(GOOD, xr.Dataset()) for one in (before, after)]
+    before, after = (one.assign_attrs({GOOD: None}) for one in (before, after))
+    if not before[[]].identical(after[[]]) or not good[0].identical(good[1]):
         yield "the attributes"
     for name in sorted({*map(str, before.variables), *map(str, after.variables)}):
         if name not in before.variables or name not in after.variables:
@@ -227,13 +231,20 @@ _EXTREMES: dict[str, Callable[[np.dtype[Any]], float | int | None]] = {
 
 
 def _filled(ds: xr.Dataset, fill: Callable[[np.dtype[Any]], float | int | None]) -> xr.Dataset | None:
-    """Return samples with every numeric variable but `quality` at one value of its type; None if there is none."""
+    """Return samples with every measured number at one value of its type; None if there is none."""
     new = {
         name: one.copy(data=np.full(one.shape, value, one.dtype))
         for name, one in ds.data_vars.items()
-        if name != "quality" and one.dtype.kind in "fiu" and (value := fill(one.dtype)) is not None
+        if name != "quality" and _is_measured(one) and (value := fill(one.dtype)) is not None
     }
     return ds.assign(new) if new else None
+
+
+def _is_measured(array: xr.DataArray) -> bool:
+    """Tell whether a variable of `read` may have any number: not a mode word or the like, of which it knows all."""
+    named = {"flag_values", "flag_masks", "flag_meanings"} & array.attrs.keys()
+    words = array.dtype.kind in "iu" and array.attrs.get("units", "1") in ("", "1")
+    return array.dtype.kind in "fiu" and not named and not words
 
 
 @contextmanager

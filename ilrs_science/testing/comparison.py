@@ -49,4 +49,6 @@ def _unequal(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
     if one.dtype.kind not in "biufcmM" or not one.size:
         return np.asarray(one != other)
     bits = [np.ascontiguousarray(array).reshape(-1).view(np.uint8).reshape(array.size, -1) for array in (one, other)]
-    return np.asarray((bits[0] != bits[1]).any(axis=1)).reshape(one.shape)
+    unequal = (bits[0] != bits[1]).any(axis=1).reshape(one.shape)
+    # The sign of 0/0 differs with the length of an array and with the CPU; the engine stores one NaN.
+    return np.asarray(unequal & ~(np.isnan(one) & np.isnan(other)) if one.dtype.kind in "fc" else unequal)

@@ -19,6 +19,7 @@ import ilrs_science as ilrs
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.quality import CLOCK_UNCERTAIN, MISSING
 from ilrs_science.model.record import Counts
+from ilrs_science.testing import check_instrument
 from ilrs_science.testing.cube_check import check_cube
 
 pytestmark = pytest.mark.usefixtures("toys")
@@ -346,3 +347,12 @@ def test_executors_make_the_same_histogram(tmp_path: Path) -> None:
 def test_a_wrong_histogram_is_refused_when_it_is_declared(changes: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         photons.product(**changes)
+
+
+def test_the_kit_knows_events(tmp_path: Path) -> None:
+    file = File(
+        ((0, 60, 0), (2, 50, 1)), tuple((t, 15.0 + t % 7, t % 2) for t in range(2, 50) for _ in range(1 + t % 3))
+    )
+    path = file.write(tmp_path / "0.photons")
+    report = check_instrument(photons.instrument, [path], steps=["to_bins"], raise_on_failure=False)
+    assert report.ok, str(report)

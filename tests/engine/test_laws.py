@@ -42,9 +42,10 @@ CHAINS: dict[str, list[Any]] = {
         "negate",
         "to_units",
     ],
+    "dithered": ["dithers", "to_units"],
     "granules": ["less_first", "to_units"],
 }
-NO_SPLIT = ("granules",)
+NO_SPLIT = ("granules", "dithered")
 
 
 @dataclass(frozen=True)

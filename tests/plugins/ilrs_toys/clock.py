@@ -65,6 +65,12 @@ def at_site(ds: xr.Dataset, *, site: Site, offset: float) -> xr.Dataset:
     return ds.assign(signal=ds.signal + len(site.name) + offset)
 
 
+def dithers(ds: xr.Dataset) -> xr.Dataset:
+    """Add a number below one that looks random and is the same for a sample whenever it is read."""
+    mixed = ds.sample.values * np.uint64(0x9E3779B97F4A7C15)
+    return ds.assign(signal=ds.signal + (mixed >> np.uint64(40)) / 2.0**24)
+
+
 def raises(ds: xr.Dataset) -> xr.Dataset:
     raise RuntimeError("this step always fails")
 
@@ -124,6 +130,7 @@ instrument = Instrument(
     read=read,
     steps=(
         *(to_units, by_reference, set_clock, sum_near, sum_near_by_reference, less_first, flag_odd, at_site),
+        dithers,
         *(raises, shortens, drops_quality, drops_value, mutates, returns_nothing, moves_time, moves_time_too_far),
         *(widens_quality, moves_utc_alone, drops_tai, forgets_a_time),
     ),

@@ -36,7 +36,7 @@ def read(granule: Granule) -> xr.Dataset:
     return xr.Dataset(
         {
             "energy": ("time", np.array([one[1] for one in photons], "f8"), {"units": "keV"}),
-            "module": ("time", np.array([one[2] for one in photons], "i8")),
+            "module": ("time", np.array([one[2] for one in photons], "i8"), {"units": "1"}),
         },
         {"tai": ("time", times)},
         {"site": found["site"], "good": {"start": good[:, 0], "stop": good[:, 1], "module": good[:, 2]}},

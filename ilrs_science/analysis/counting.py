@@ -1,0 +1,96 @@
+"""Rates of events: counts, background and exposure are summed first, and the root is taken at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from ilrs_science.errors import CubeError
+from ilrs_science.model.duration import Duration
+
+_SUMS = ("counts", "counts_variance", "ontime", "exposure")
+
+
+def rate(
+    cube: xr.Dataset,
+    *,
+    over: Sequence[str] = (),
+    every: Duration | str | None = None,
+    background: xr.Dataset | None = None,
+    ratio: float = 1.0,
+) -> xr.Dataset:
+    """Return counts per second of exposure; lazy where the cube is.
+
+    With n counts in E seconds the rate is n / E and its 1 sigma sqrt(n + 1) / E, which is right on average over the
+    rates that may have given n counts, and is not zero where there is none (the standard deviation of the posterior
+    of a flat prior, a gamma distribution of shape n + 1). Counts are Poisson: roots of single cells are never added.
+
+    Parameters
+    ----------
+    cube
+        A cube of events, or a selection of one.
+    over
+        Dimensions to sum over. Over a dimension that exposure has, such as modules, both are summed: the rate is that
+        of one module.
+    every
+        Length of the new slots, a multiple of the old; by default they stay. The first begins where the cube does.
+    background
+        Counts with exposure of the same bins, taken off: n / E - ratio m / B, with the 1 sigma of both.
+    ratio
+        How much of the background there is in the cube: of areas, say.
+
+    Returns
+    -------
+    `rate` and `rate_uncertainty` (count / s; NaN where there is no exposure), with the `counts`, `ontime` and
+    `exposure` they are made of.
+
+    Raises
+    ------
+    CubeError
+        The cube has no counts of events, no such dimension, or `every` is no multiple of its step.
+    """
+    total = _summed(cube, over, every)
+    value, variance = _rate_of(total)
+    if background is not None:
+        other, its_variance = _rate_of(_summed(background, over, every))
+        value, variance = value - ratio * other, variance + ratio**2 * its_variance
+    units = {"units": "count / s"}
+    made = {
+        "rate": value.assign_attrs(units, long_name="rate of events"),
+        "rate_uncertainty": (variance**0.5).assign_attrs(units, long_name="1 sigma of the rate"),
+    }
+    return total.assign(made)
+
+
+def _rate_of(total: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return the rate and its variance."""
+    exposure = total["exposure"].where(total["exposure"] > 0)
+    variance = total["counts_variance"] if "counts_variance" in total else total["counts"] + 1
+    return total["counts"] / exposure, variance / exposure**2
+
+
+def _summed(cube: xr.Dataset, over: Sequence[str], every: Duration | str | None) -> xr.Dataset:
+    """Return the sums of counts and of times, in float64, which is exact up to 2^53 counts."""
+    if "counts" not in cube or "exposure" not in cube:
+        raise CubeError(f"no counts of events with their exposure; the cube has {', '.join(map(str, cube.data_vars))}")
+    if strange := [one for one in over if one not in cube["counts"].dims]:
+        raise CubeError(f"no dimension {', '.join(strange)}; counts have {', '.join(map(str, cube['counts'].dims))}")
+    chosen = cube[[name for name in _SUMS if name in cube]].astype("f8")
+    # A bin that has no exposure of its own has that of its cell: it is summed over only where counts have it too.
+    total = xr.Dataset({name: one.sum([d for d in over if d in one.dims]) for name, one in chosen.data_vars.items()})
+    total = total.assign_attrs(cube.attrs)
+    return total if every is None else _rebinned(total, cube, Duration(every))
+
+
+def _rebinned(total: xr.Dataset, cube: xr.Dataset, every: Duration) -> xr.Dataset:
+    times = cube["tai"].values.astype("datetime64[ns]").astype(np.int64)
+    step = int(times[1] - times[0]) if len(times) > 1 else int(every)
+    if every % step or every < step:
+        raise CubeError(f"every is {every}; expected a multiple of the step of the cube, {Duration(step)}")
+    if len(times) > 1 and (np.diff(times) != step).any():
+        raise CubeError("the selection is not a stretch of slots one after the other; select by a slice of time")
+    number = every // step
+    bare = total.drop_vars([name for name in total.coords if "time" in total[name].dims])
+    return bare.coarsen(time=number, boundary="pad").sum().assign_coords(time=cube["time"].values[::number])

@@ -230,12 +230,13 @@ def new_instrument(
     name: Annotated[str, typer.Argument(help="Its name, such as acme-mag.")],
     folder: Annotated[Path | None, typer.Argument(help="Where to write the package; by default ./NAME.")] = None,
     *,
+    like: Annotated[str, typer.Option(help="The kind of instrument: field (samples) or events (photons).")] = "field",
     as_json: AsJson = False,
 ) -> None:
     """Write a partner's package, ready to test."""
     from ilrs_science.cli.new_instrument import new_package
 
-    new_package(name, folder or Path(name), as_json=as_json)
+    new_package(name, folder or Path(name), like, as_json=as_json)
 
 
 @app.command()

@@ -1,10 +1,11 @@
-"""`ilrs new-instrument`: a partner's package from the template beside this file."""
+"""`ilrs new-instrument`: a partner's package from the templates beside this file."""
 
 from __future__ import annotations
 
 import json
 import keyword
 import re
+from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 from urllib.parse import urlparse
@@ -15,14 +16,16 @@ from ilrs_science.cli.terminal import CONSOLE
 from ilrs_science.errors import IlrsError
 
 _TEMPLATE = Path(__file__).parent / "template"
+KINDS = ("field", "events")
+"""The kinds of instrument that there is a template for."""
 _NAMES = {
     "python-version.txt": ".python-version"
 }  # a dotted name in the template would steer the tools of this package
 
 
-def new_package(name: str, folder: Path, *, as_json: bool) -> None:
+def new_package(name: str, folder: Path, like: str, *, as_json: bool) -> None:
     """Write a package and tell what to do with it."""
-    files = write_package(name, folder)
+    files = write_package(name, folder, like)
     if as_json:
         print_json({"folder": str(folder), "files": files})
         return
@@ -32,14 +35,23 @@ def new_package(name: str, folder: Path, *, as_json: bool) -> None:
     CONSOLE.print(f"next:\n  cd {folder}\n  uv run pytest\n  uv run ilrs instruments {name}", highlight=False)
 
 
-def write_package(name: str, folder: Path) -> list[str]:
+def write_package(name: str, folder: Path, like: str = "field") -> list[str]:
     """Write a package for an instrument and return its files, relative to the folder.
+
+    Parameters
+    ----------
+    name, folder
+        Of the instrument, and where to write.
+    like
+        Which kind of instrument it resembles: `field`, samples one after the other, or `events`, photons to be counted.
 
     Raises
     ------
     IlrsError
-        The name cannot be one of a package, or the folder is not empty.
+        The name cannot be one of a package, the folder is not empty, or there is no such kind.
     """
+    if like not in KINDS:
+        raise IlrsError(f"no template like {like!r}; there are {', '.join(KINDS)}")
     module = name.replace("-", "_")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(module):
         raise IlrsError(f"{name!r} cannot name a package; use lower-case words with hyphens, as in acme-mag")
@@ -48,8 +60,8 @@ def write_package(name: str, folder: Path) -> list[str]:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise IlrsError(f"{folder} exists and is not empty; choose another folder")
     files = []
-    for source in sorted(path for path in _TEMPLATE.rglob("*") if path.is_file() and path.suffix != ".pyc"):
-        relative = source.relative_to(_TEMPLATE).as_posix().replace("acme_mag", module)
+    for root, source in sorted(_sources(like), key=lambda pair: pair[1].relative_to(pair[0])):
+        relative = source.relative_to(root).as_posix().replace("acme_mag", module)
         target = folder / _NAMES.get(relative, relative)
         text = source.read_text(encoding="utf-8").replace("acme_mag", module).replace("acme-mag", name)
         if relative == "pyproject.toml":
@@ -58,6 +70,12 @@ def write_package(name: str, folder: Path) -> list[str]:
         target.write_text(text, encoding="utf-8")
         files.append(target.relative_to(folder).as_posix())
     return files
+
+
+def _sources(like: str) -> Iterator[tuple[Path, Path]]:
+    """Yield the files of a template, each with the folder that its path counts from."""
+    for root in (_TEMPLATE / "every", _TEMPLATE / like):
+        yield from ((root, path) for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc")
 
 
 def _where_this_package_is() -> str:

@@ -38,6 +38,7 @@ type Steps = Sequence[str | Mapping[str, Mapping[str, Any] | None]] | None
 
 _MOST_SITES = 3
 _MOST_SLOTS = 2**20
+_SLOTS_OF_EVENTS = 64
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,14 @@ class Case:
 
     @cached_property
     def slots(self) -> tuple[int, int, int]:
-        """Start, step (ns) and number of slots of a regular axis over all granules; a slot a sample, if possible."""
+        """Start, step (ns) and number of slots of a regular axis over all granules.
+
+        A slot a sample, if possible; of events, which may be few to many slots of many bins, a fixed number.
+        """
         start, stop = min(g.start for g in self.granules), max(g.stop for g in self.granules)
+        if self.instrument.product.counts_events:
+            step = -(-(stop - start) // _SLOTS_OF_EVENTS)
+            return start, step, -(-(stop - start) // step)
         spacing = np.diff(np.unique(catalog.sample_times(self.datasets[0])))
         step = int(np.median(spacing)) if spacing.size else stop - start
         step = max(step, 1, -(-(stop - start) // _MOST_SLOTS))

@@ -10,6 +10,7 @@ from contextlib import chdir
 from pathlib import Path
 
 import pytest
+from ilrs_toys.install import write_distribution
 from typer.testing import CliRunner
 
 import ilrs_science as ilrs
@@ -36,8 +37,8 @@ def files_of(document: Path) -> dict[str, str]:
     return files
 
 
-def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+def run(command: list[str], folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONWARNINGS": "error", **more}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -46,6 +47,21 @@ def test_the_tutorial_builds_the_very_package_that_new_instrument_writes(tmp_pat
     write_package("acme-mag", tmp_path / "acme-mag")
     for name in ("acme_mag/__init__.py", "acme_mag/simulate.py", "tests/test_acme_mag.py"):
         assert written[name].strip() == (tmp_path / "acme-mag" / name).read_text().strip(), name
+
+
+def test_the_page_on_events_shows_the_very_plugin_of_the_template_and_its_lines_run(tmp_path):
+    page = ROOT / "docs" / "how-to" / "count-events.md"
+    ((_, commands),) = blocks(page, "run in order")
+    type_in(commands, tmp_path)
+    ((_, shown),) = blocks(page, "template")
+    assert shown.strip() == (tmp_path / "acme-xray" / "acme_xray" / "__init__.py").read_text().strip()
+    # As good as installed: on the path, with its entry point.
+    entry = {"ilrs_science.instruments": {"acme-xray": "acme_xray:instrument"}}
+    write_distribution(tmp_path / "acme-xray", "acme-xray", entry)
+    ((_, content),) = blocks(page, "run with")
+    done = run([sys.executable, "-c", content], tmp_path, PYTHONPATH=str(tmp_path / "acme-xray"))
+    assert done.returncode == 0, done.stderr
+    assert "'outside the good intervals'" in done.stdout
 
 
 def type_in(commands: str, folder: Path) -> None:

@@ -15,7 +15,7 @@ from ilrs_science.model.granule import Granule
 from ilrs_science.model.product import Product
 from ilrs_science.model.step import StepFunction
 
-CONTRACT = 1
+CONTRACT = 2
 """Version of the contract between this package and its plugins."""
 
 
@@ -23,8 +23,9 @@ CONTRACT = 1
 class Instrument:
     """Everything the engine knows about an instrument; a value made of functions.
 
-    `read` returns the samples of one granule: variables along `time`, whose coordinate holds int64 TAI nanoseconds.
-    Samples it had to reject are counted by reason in the attribute `rejected`, for example `{"bad checksum": 60}`.
+    `read` returns the samples of one granule: variables along `time`, with a coordinate `tai` (int64 or datetime64 ns)
+    or `time` (datetime64, UTC). Samples it had to reject are counted by reason in the attribute `rejected`, for example
+    `{"bad checksum": 60}`.
     """
 
     name: str

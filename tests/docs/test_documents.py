@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from ilrs_science.cli.new_instrument import write_package
 from ilrs_science.planning.pipeline import Pipeline
 
 ROOT = Path(__file__).parents[2]
+CONTRACT = runpy.run_path(str(ROOT / "docs" / "contract.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
 
 
@@ -88,6 +90,16 @@ def reader(tmp_path_factory):
 
 def test_the_commands_of_the_readme_run_as_written_and_leave_a_picture(reader):
     assert (reader / "quicklook.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_of_the_contract_says_what_the_docstrings_say():
+    assert CONTRACT["PAGE"].read_text() == CONTRACT["text"](), "write it anew: python docs/contract.py"
+
+
+def test_the_examples_of_the_contract_run(tmp_path):
+    content = "\n\n".join(content for _, content in blocks(CONTRACT["PAGE"], "run"))
+    done = run([sys.executable, "-c", content], tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", ["write-a-step.md", "know-time-and-sky.md", "read-raw-files.md"])

@@ -37,9 +37,7 @@ def quicklook(cube: xr.Dataset, variable: str | None = None) -> Figure:
     IlrsError
         matplotlib is not installed.
     """
-    if variable is None and cube.get("counts", xr.DataArray()).attrs.get("cell_methods") == "time: sum":
-        bins = [str(one) for one in cube["counts"].dims if one not in ("time", "site")]
-        cube = rate(cube, over=bins).assign(quality=cube["quality"])
+    cube = _with_rate(cube) if variable is None else cube
     names = [str(n) for n in cube.data_vars if f"{n}_uncertainty" in cube]
     name = variable or (names[0] if names else "")
     if name not in cube:
@@ -49,6 +47,14 @@ def quicklook(cube: xr.Dataset, variable: str | None = None) -> Figure:
     if len(images) == 2 and "site" not in array.dims:  # noqa: PLR2004 - two dimensions make an image
         return _frames(cube, name)
     return _series(cube, name)
+
+
+def _with_rate(cube: xr.Dataset) -> xr.Dataset:
+    """Return the rate of events over all bins, of a cube that has some; any other as it is."""
+    if "counts" not in cube or "exposure" not in cube or cube["counts"].attrs.get("cell_methods") != "time: sum":
+        return cube
+    bins = [str(one) for one in cube["counts"].dims if one not in ("time", "site")]
+    return rate(cube, over=bins).assign(quality=cube["quality"])
 
 
 def save_quicklook(cube: xr.Dataset, path: Path, variable: str | None = None) -> Path:

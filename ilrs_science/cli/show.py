@@ -148,6 +148,8 @@ def _cube_plan(made: Plan) -> None:
     add_row(table, "memory per part", f"{made.memory:,} bytes")
     for step in made.steps:
         add_row(table, f"step {step.name}", ", ".join(f"{k}={v}" for k, v in step.parameters.items()))
+        for site, own in step.at.items():
+            add_row(table, f"  at {site}", ", ".join(f"{k}={v}" for k, v in own.items()))
     for one in made.references():
         add_row(
             table, f"reference {one.kind}", f"{one.site}: {Path(one.url).name}, {isot(one.start)} to {isot(one.stop)}"

@@ -43,6 +43,12 @@ class StepCall:
     """How far it looks to either side, ns."""
     references: Mapping[str, Mapping[str, tuple[Reference, ...]]] = field(default_factory=dict)
     """For each reference parameter and site: the references that cover the part, in order of time."""
+    at: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Parameters that are others at a site, JSON-able."""
+
+    def parameters_at(self, site: str) -> dict[str, Any]:
+        """Return its own parameters at a site."""
+        return {**self.parameters, **self.at.get(site, {})}
 
 
 @dataclass(frozen=True)
@@ -73,11 +79,20 @@ class Task:
         """How much more than its region a part reads to either side, ns."""
         return sum(step.margin for step in self.steps)
 
+    def parameters_at(self, sites: tuple[str, ...]) -> str:
+        """Return the digest of the steps with their parameters at sites, and of how samples come onto the axis."""
+        apart = tuple(site for site in sites if any(site in step.at for step in self.steps))
+        if (apart, apart == sites) not in self._digests:
+            # Where every site has parameters of its own, the common ones make nothing.
+            common = [] if apart == sites else [[one.name, dict(one.parameters), one.margin] for one in self.steps]
+            own = [[site, [[one.name, one.parameters_at(site), one.margin] for one in self.steps]] for site in apart]
+            values = [self.instrument, common, own, self.place, self.conflicts, self.product]
+            self._digests[apart, apart == sites] = brief(values)
+        return self._digests[apart, apart == sites]
+
     @cached_property
-    def parameters(self) -> str:
-        """Digest of the steps with their parameters, and of how samples come onto the axis."""
-        steps = [[one.name, dict(one.parameters), one.margin] for one in self.steps]
-        return brief([self.instrument, steps, self.place, self.conflicts, self.product])
+    def _digests(self) -> dict[tuple[tuple[str, ...], bool], str]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -139,7 +154,7 @@ class Part:
         """Digest of each thing that the result depends on: not where files lie, nor how long the cube is."""
         return {
             "inputs": self._inputs(),
-            "parameters": self.task.parameters,
+            "parameters": self.task.parameters_at(tuple(site.name for site in self.sites)),
             "references": self._references(),
             "code": ", ".join(f"{name} {self.task.code[name][:32]}" for name in self.formats),
             "plugin": self.task.plugin[:32],

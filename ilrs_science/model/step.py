@@ -10,7 +10,6 @@ from typing import Any, Literal
 import xarray as xr
 
 from ilrs_science.errors import PluginError
-from ilrs_science.model.axis import Axis
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.site import Site
 
@@ -65,7 +64,7 @@ class StepParameter:
     """Its type, as annotated."""
     default: Any
     """Its default, or `inspect.Parameter.empty`."""
-    role: Literal["value", "reference", "site", "axis"]
+    role: Literal["value", "reference", "site"]
     """Who fills it: YAML (`value`), or the engine."""
 
     @property
@@ -101,9 +100,7 @@ def step_parameters(function: StepFunction) -> dict[str, StepParameter]:
     return found
 
 
-def _role(annotation: Any) -> Literal["value", "reference", "site", "axis"]:
+def _role(annotation: Any) -> Literal["value", "reference", "site"]:
     if annotation in (Reference, Reference | None):
         return "reference"
-    if annotation == Site:
-        return "site"
-    return "axis" if annotation == Axis else "value"
+    return "site" if annotation == Site else "value"

@@ -20,6 +20,8 @@ from ilrs_science.model.step import StepFunction, StepParameter, declared_margin
 from ilrs_science.planning.pipeline import Pipeline
 from ilrs_science.yaml_text import faults_of, plain_faults, shown
 
+AT = "at"
+"""The key of a step under which parameters stand that are others at a site."""
 _FURTHEST = Duration("366 d")
 
 
@@ -69,10 +71,47 @@ def bind_step(function: StepFunction, given: Mapping[str, Any], where: str) -> t
         own = [_Own(one, _adapter(name, one)) for one in parameters.values() if one.role == "value"]
     except PluginError as error:
         return StepCall(name), [Fault(where, str(error), "mend the plugin")]
-    values = _values(name, own, given, where)
+    common = {key: value for key, value in given.items() if key != AT or AT in parameters}
+    values = _values(name, own, common, where)
     margin, wrong = _margin(function, values.as_wanted, where)
     references: dict[str, Any] = {key: {} for key, one in parameters.items() if one.role == "reference"}
-    return StepCall(name, values.as_stored, margin, references), [*values.faults, *wrong]
+    call = StepCall(name, values.as_stored, margin, references)
+    faults = [*values.faults, *wrong]
+    if AT in given and AT not in parameters:
+        call, more = _at_sites(function, own, given, call, where)
+        faults += more
+    return call, list(dict.fromkeys(faults))
+
+
+def _at_sites(
+    function: StepFunction, own: Sequence[_Own], given: Mapping[str, Any], call: StepCall, where: str
+) -> tuple[StepCall, list[Fault]]:
+    """Return a call with the parameters that are others at some sites; it looks as far as it does at any of them."""
+    by_site = given[AT]
+    if not isinstance(by_site, dict) or not all(isinstance(one, dict) for one in by_site.values()):
+        return call, [Fault(f"{where}.{AT}", shown(by_site), "expected sites, each with parameters: {haworth: {...}}")]
+    common = {key: value for key, value in given.items() if key != AT}
+    at: dict[str, dict[str, Any]] = {}
+    faults: list[Fault] = []
+    furthest = call.margin
+    for site, changed in by_site.items():
+        path = f"{where}.{AT}.{site}"
+        values = _values(function.__name__, own, {**common, **changed}, path)
+        margin, wrong = _margin(function, values.as_wanted, path)
+        furthest = max(furthest, margin)
+        at[str(site)] = {key: value for key, value in values.as_stored.items() if key in changed}
+        faults += [fault for fault in (*values.faults, *wrong) if fault.path.removeprefix(f"{path}.") in changed]
+    return replace(call, at=at, margin=furthest), faults
+
+
+def unknown_sites(calls: Sequence[StepCall], sites: Sequence[str]) -> list[Fault]:
+    """Return the sites that steps have parameters for and the campaign does not have."""
+    return [
+        Fault(f"steps[{number}].{call.name}.{AT}", f"{site!r} is no site of it", f"it has {', '.join(sites) or 'none'}")
+        for number, call in enumerate(calls)
+        for site in call.at
+        if site not in sites
+    ]
 
 
 @dataclass(frozen=True)

@@ -44,9 +44,20 @@ def time_faults(pipeline: Pipeline, instrument: Instrument) -> list[Fault]:
         faults.append(Fault("time.step", f"found {time.step}", f"{instrument.name} makes a cube of exposures: no step"))
     if time.step is not None and not 0 < time.step <= max(time.stop - time.start, 1):
         faults.append(Fault("time.step", f"found {time.step}", "expected more than zero, at most stop - start"))
-    if pipeline.place == "mean" and exposures:
-        faults.append(Fault("place", "found 'mean'", f"{instrument.name} makes a cube of exposures: slot"))
-    return faults
+    return [*faults, *_place_faults(pipeline, instrument)]
+
+
+def _place_faults(pipeline: Pipeline, instrument: Instrument) -> list[Fault]:
+    """Return whether samples of the instrument cannot come onto an axis as the pipeline says."""
+    place, product = pipeline.place, instrument.product
+    allowed = ""
+    if product.exposures:
+        allowed = "" if place in (None, "slot") else "makes a cube of exposures: slot"
+    elif product.counts_events:
+        allowed = "" if place is None else "counts events: leave it out"
+    elif product.bins:
+        allowed = "sorts samples into bins: mean or sum" if place == "slot" else ""
+    return [Fault("place", f"found {place!r}", f"{instrument.name} {allowed}")] if allowed else []
 
 
 def site_faults(pipeline: Pipeline) -> list[Fault]:

@@ -110,7 +110,7 @@ class Pipeline(_Strict):
     steps: tuple[_Step, ...] | None = Field(
         default=None, description="by default those of the instrument, in its order"
     )
-    place: Literal["slot", "mean"] | None = Field(default=None, description="how samples come onto the axis")
+    place: Literal["slot", "mean", "sum"] | None = Field(default=None, description="how samples come onto the axis")
     conflicts: Literal["first", "last", "best"] = Field(
         default="first",
         description="which of two different values at one instant is kept: of the granule that starts first, last, "

@@ -16,6 +16,7 @@ from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part, Task, digest
 from ilrs_science.model.site import Site
+from ilrs_science.planning.calls import unknown_sites
 from ilrs_science.planning.check import Checked, check
 from ilrs_science.planning.diff import Diff, compare
 from ilrs_science.planning.faults import (
@@ -113,6 +114,7 @@ def _laid_out(checked: Checked, inventory: catalog.Inventory) -> _Whole:
     unique, duplicates = without_duplicates(inventory.granules)
     sites = find_sites(checked.pipeline, unique)
     faults = unknown_site_faults(checked.pipeline, inventory.granules)
+    faults += unknown_sites(checked.steps, [site.name for site in sites])
     faults += raw_in_output_faults(checked.pipeline.output, (granule.url for granule in inventory.granules))
     return _Whole(tuple(unique), tuple(duplicates), inventory.rejected, tuple(sites), tuple(faults))
 

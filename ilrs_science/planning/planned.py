@@ -125,7 +125,10 @@ class Plan:
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
             "memory_per_part": self.memory,
-            "steps": [{"name": s.name, "parameters": dict(s.parameters), "margin_ns": s.margin} for s in self.steps],
+            "steps": [
+                {"name": s.name, "parameters": dict(s.parameters), "at": dict(s.at), "margin_ns": s.margin}
+                for s in self.steps
+            ],
             "references": [references.describe(one) | {"url": one.url} for one in self.references()],
             "duplicates": [granule.url for granule in self.duplicates],
             "outside": [{"url": granule.url, "site": granule.site} for granule in self.outside],

@@ -112,12 +112,11 @@ def check_samples(instrument: Instrument, ds: xr.Dataset, carried: Collection[st
         raise ProductError(f"{instrument.name}: " + "; ".join(map(str, faults)))
 
 
-def _call_parameters(function: StepFunction, call: StepCall) -> dict[str, Any]:
-    """Return the values of a call's own parameters, as the function wants them."""
+def _call_parameters(function: StepFunction, call: StepCall, site: Site) -> dict[str, Any]:
+    """Return the values of a call's own parameters at a site, as the function wants them."""
     parameters = step_parameters(function)
-    return {
-        key: TypeAdapter(parameters[key].annotation).validate_python(value) for key, value in call.parameters.items()
-    }
+    given = call.parameters_at(site.name)
+    return {key: TypeAdapter(parameters[key].annotation).validate_python(value) for key, value in given.items()}
 
 
 @dataclass(frozen=True)
@@ -137,10 +136,9 @@ class _Bound:
         return sorted({one.start for several in self.references.values() for one in several[1:]})
 
 
-def _bound(function: StepFunction, call: StepCall, site: Site, part: Part) -> _Bound:
+def _bound(function: StepFunction, call: StepCall, site: Site) -> _Bound:
     roles = {name: one.role for name, one in step_parameters(function).items()}
-    fixed = _call_parameters(function, call)
-    fixed |= {name: site if role == "site" else part.axis for name, role in roles.items() if role in {"site", "axis"}}
+    fixed = _call_parameters(function, call, site) | {name: site for name, role in roles.items() if role == "site"}
     references_here = {name: by_site.get(site.name, ()) for name, by_site in call.references.items()}
     loaded = {name: [references.load(one) for one in several] for name, several in references_here.items()}
     return _Bound(function, fixed, loaded)
@@ -148,7 +146,7 @@ def _bound(function: StepFunction, call: StepCall, site: Site, part: Part) -> _B
 
 def _apply(function: StepFunction, call: StepCall, ds: xr.Dataset, site: Site, part: Part) -> xr.Dataset:
     """Run one step, piece by piece where its references change within the samples."""
-    step = _bound(function, call, site, part)
+    step = _bound(function, call, site)
     times = sample_times(ds)
     if declared_scope(function) == "granule":
         # A whole granule takes the reference of its first sample on the axis.

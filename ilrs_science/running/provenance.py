@@ -21,7 +21,7 @@ def provenance(made: Plan, done: Iterable[Record] = ()) -> dict[str, Any]:
         "plugin": {"name": made.instrument.name, "distribution": distribution, "version": number},
         "code": dict(made.task.code),
         "plugin_code": made.task.plugin,
-        "steps": [{"name": s.name, "parameters": dict(s.parameters)} for s in made.steps],
+        "steps": [{"name": s.name, "parameters": dict(s.parameters), "at": dict(s.at)} for s in made.steps],
         "references": [*map(references.describe, made.references()), *made.absent],
         "inputs": "records/: every granule with its digest",
         "environments": [json.loads(one) for one in sorted(environments)] or [environment()],

@@ -143,7 +143,8 @@ class _Stored:
         shared = json.loads(_checked(place, f"records/tables-{digest}.json", digest))
         task = shared["task"]
         steps = tuple(
-            StepCall(one["name"], one["parameters"], one["margin"], one["references"]) for one in task["steps"]
+            StepCall(one["name"], one["parameters"], one["margin"], one["references"], one["at"])
+            for one in task["steps"]
         )
         self.task = Task(**{**task, "steps": steps})
         self.sites = [Site(**{**one, "horizon": tuple(map(tuple, one["horizon"]))}) for one in shared["sites"]]

@@ -356,3 +356,9 @@ def test_the_kit_knows_events(tmp_path: Path) -> None:
     path = file.write(tmp_path / "0.photons")
     report = check_instrument(photons.instrument, [path], steps=["to_bins"], raise_on_failure=False)
     assert report.ok, str(report)
+
+
+def test_a_pipeline_cannot_average_events(tmp_path: Path) -> None:
+    ONE.write(tmp_path / "0.photons")
+    with pytest.raises(ilrs.PlanError, match="place: found 'mean'; toy-photons counts events: leave it out"):
+        ilrs.plan(pipeline(tmp_path, 2, place="mean"))

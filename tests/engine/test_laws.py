@@ -100,7 +100,7 @@ def scenes(
         ((one_inside,), *files),
         words,
         draw(st.sampled_from(chains)),
-        draw(st.sampled_from(["slot", "mean"])),
+        draw(st.sampled_from(["slot", "mean", "sum"])),
         (draw(change), draw(offset), draw(offset)),
         (draw(change), draw(st.integers(-3, 3)), draw(st.integers(-3, 3))),
         tuple(draw(st.lists(quarters, max_size=3))) if disputes else (),

@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import xarray as xr
 from ilrs_toys import raw
-from ilrs_toys.campaign import START, Campaign, assert_same_bytes, equal, shard_files, values
+from ilrs_toys.campaign import SECOND, START, Campaign, assert_same_bytes, equal, shard_files, values
 
 import ilrs_science as ilrs
 from ilrs_science.errors import CountError, IlrsError, ReplaceError, StoreFullError
@@ -457,3 +458,51 @@ def test_a_span_is_given_in_utc_and_counts_leap_seconds(tmp_path: Path) -> None:
     assert report.counts.placed == 5
     assert values(tmp_path / "cube.zarr").sizes["time"] == 5
     assert isot(leap + 2 * 10**9) == "2016-12-31T23:59:60Z"
+
+
+def test_a_step_has_parameters_of_its_own_at_a_site_and_a_change_there_concerns_that_site(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path)
+    campaign.write("a.toy", "a", range(8))
+    campaign.write("b.toy", "bb", range(8))
+
+    def steps(factor: float) -> list:
+        return [
+            {"sum_near": {"window": "0 s", "at": {"a": {"window": "2 s"}}}},
+            {"to_units": {"factor": 3.0, "at": {"bb": {"factor": factor}}}},
+        ]
+
+    report = ilrs.run(campaign.pipeline(8, steps=steps(5.0)), executor="serial")
+    assert report.exit_code == 0
+    cube = values(tmp_path / "cube.zarr")
+    times = START + SECOND * np.arange(8)
+    a, b = (raw.counts_at(times, site) for site in ("a", "bb"))
+    summed = np.convolve(a, np.ones(5), "same")
+    assert cube.value.sel(site="a", axis="up").values.tolist() == (3 * summed).astype("f4").tolist()
+    assert cube.value.sel(site="bb", axis="up").values.tolist() == (5 * b).astype("f4").tolist()
+    again = ilrs.run(campaign.pipeline(8, steps=steps(7.0)), executor="serial", replace=True)
+    assert (again.parts, again.skipped) == (4, 2)
+    # Every site of bb has its own: what others have is nothing to it.
+    changed = steps(7.0)
+    changed[1]["to_units"]["factor"] = 4.0
+    assert ilrs.run(campaign.pipeline(8, steps=changed), executor="serial", replace=True).skipped == 2
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        ({"mars": {"factor": 1.0}}, "steps[0].to_units.at: 'mars' is no site of it; it has a, bb"),
+        (
+            {"a": {"fctor": 1.0}},
+            "steps[0].to_units.at.a.fctor: to_units has no parameter 'fctor'; did you mean factor?",
+        ),
+        ({"a": {"factor": "much"}}, "steps[0].to_units.at.a.factor"),
+        ({"a": 3.0}, "expected sites, each with parameters"),
+        ([], "expected sites, each with parameters"),
+    ],
+)
+def test_what_is_wrong_with_parameters_at_a_site_is_told_before_a_run(tmp_path: Path, at: object, words: str) -> None:
+    campaign = Campaign(tmp_path)
+    campaign.write("a.toy", "a", range(8))
+    with pytest.raises(ilrs.PlanError) as caught:
+        ilrs.plan(campaign.pipeline(8, steps=[{"to_units": {"at": at}}]))
+    assert words in str(caught.value)

@@ -21,7 +21,7 @@ from ilrs_science.errors import CubeError
 from ilrs_science.model.axis import Axis
 from ilrs_science.store import creating, cube, records
 from ilrs_science.store.cube import Declaration
-from ilrs_science.store.encoding import Cut, cut
+from ilrs_science.store.encoding import TIME_UNITS, Cut, cut, time_unit
 from ilrs_science.store.target import target
 from ilrs_science.testing.cube_check import check_cube
 
@@ -290,8 +290,41 @@ def test_either_time_is_the_index_that_one_selects_by(made: Path, index: str) ->
 
 def test_an_unfinished_cube_is_opened_with_a_warning_that_says_so(made: Path) -> None:
     cube.update_attributes(target(made), {"status": "unfinished: 1 of 4 parts to do"})
-    with pytest.warns(UserWarning, match="unfinished: 1 of 4 parts to do"):
+    with pytest.warns(UserWarning, match="unfinished: 1 of 4 parts to do") as told:
         ilrs.open_cube(str(made))
+    assert [one.filename for one in told] == [__file__]  # the line that opens it is what people see
+
+
+def test_a_cube_is_opened_from_its_root_document_alone(made: Path) -> None:
+    before = ilrs.open_cube(str(made), chunks=None).load()
+    for document in made.glob("*/zarr.json"):
+        document.unlink()
+    assert ilrs.open_cube(str(made), chunks=None).identical(before)
+
+
+def test_a_place_is_read_and_not_written_where_nobody_says_otherwise(made: Path, tmp_path: Path) -> None:
+    for place in (target(made), target("memory://a-place")):
+        assert place.store().read_only
+        assert not place.store(read_only=False).read_only
+
+
+@pytest.mark.parametrize(
+    ("start", "step", "index", "exact"),
+    [
+        ("1971-12-31", SECOND, "nanoseconds", "seconds"),  # a second of UTC was longer than one of TAI
+        ("1972-01-02", SECOND, "microseconds", "seconds"),
+        ("1972-01-02", 10**6, "microseconds", "milliseconds"),
+        ("1972-01-02", 2 * 10**3, "microseconds", "microseconds"),
+        ("1972-01-02", 10**3, "nanoseconds", "microseconds"),  # half as much within a leap second
+        ("1972-01-02", 3, "nanoseconds", "nanoseconds"),
+    ],
+)
+def test_times_are_stored_in_the_coarsest_unit_that_keeps_each_of_them_whole(
+    start: str, step: int, index: str, exact: str
+) -> None:
+    axis = RegularAxis(np.datetime64(start, "ns").astype(int) + 10 * SECOND, step, 5)
+    assert TIME_UNITS[time_unit(axis, squeezed=True)] == index
+    assert TIME_UNITS[time_unit(axis, squeezed=False)] == exact
 
 
 def test_a_cube_follows_the_page_that_owns_its_format(made: Path) -> None:

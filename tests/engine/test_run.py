@@ -21,6 +21,7 @@ from ilrs_science.errors import CountError, IlrsError, ReplaceError, StoreFullEr
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.record import Counts, Record
 from ilrs_science.reduction.account import Books
+from ilrs_science.running.status import status
 from ilrs_science.store import records
 from ilrs_science.store.target import target
 
@@ -101,6 +102,7 @@ def test_a_second_run_does_nothing_and_says_so(campaign: Campaign, straight: Pat
 KILLED = """
 import json, os, signal, sys
 import ilrs_science as ilrs
+from ilrs_science.running.status import status
 from ilrs_science.store import records
 
 records._MOST = 2  # a segment is written often, so that a killed run leaves some
@@ -457,3 +459,19 @@ def test_a_span_is_given_in_utc_and_counts_leap_seconds(tmp_path: Path) -> None:
     assert report.counts.placed == 5
     assert values(tmp_path / "cube.zarr").sizes["time"] == 5
     assert isot(leap + 2 * 10**9) == "2016-12-31T23:59:60Z"
+
+
+def test_status_counts_what_parts_have_read_and_what_lies_outside_once_all_are_done(campaign: Campaign) -> None:
+    def stop(record: Any, number: int, of: int) -> None:
+        if number == 5:
+            raise KeyboardInterrupt
+
+    pipeline, cube = campaign.pipeline(steps=STEPS), campaign.folder / "cube.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        ilrs.run(pipeline, executor="serial", progress=stop)
+    so_far = status(str(cube))
+    assert (so_far.parts, so_far.done, so_far.stale) == (12, 5, 0)
+    assert so_far.counts == sum((record.counts for record in records_of(cube)), Counts())
+    report = ilrs.run(pipeline, executor="serial")
+    assert report.reasons["outside the axis"] > 0
+    assert status(str(cube)).counts == report.counts

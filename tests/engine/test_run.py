@@ -475,3 +475,9 @@ def test_status_counts_what_parts_have_read_and_what_lies_outside_once_all_are_d
     report = ilrs.run(pipeline, executor="serial")
     assert report.reasons["outside the axis"] > 0
     assert status(str(cube)).counts == report.counts
+
+
+def test_progress_counts_every_part_that_ends_up_to_all_of_them(campaign: Campaign) -> None:
+    seen: list[tuple[int, int]] = []
+    ilrs.run(campaign.pipeline(), executor="serial", progress=lambda record, n, of: seen.append((n, of)))
+    assert seen == [(number, 12) for number in range(1, 13)]

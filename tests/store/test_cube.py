@@ -218,6 +218,17 @@ def test_a_shard_is_whole_chunks_whatever_is_given(chunk: int | None, shard: int
     assert (made.chunk, made.shard) == (chunk or made.chunk, shard or made.shard)
 
 
+@pytest.mark.parametrize(
+    ("side", "shard", "chunk"), [(100, 7, 7), (100, 29, 1), (100, 60, 20), (600, 7, 1), (600, 1, 1)]
+)
+def test_the_chunk_of_a_given_shard_is_its_largest_divisor_that_is_small_enough(
+    side: int, shard: int, chunk: int
+) -> None:
+    # 26 frames of 100 x 100 numbers of four bytes, or one of 600 x 600, are what an analyst reads at once.
+    product = Product(Variable("v", ("time", "y", "x"), "f4", "m"), y=side, x=side)
+    assert cut(product, "slot", shard=shard) == Cut(chunk, shard)
+
+
 def test_the_default_cut_is_within_what_a_worker_holds_at_once_whatever_the_product() -> None:
     for side in (1, 30, 512, 2000):
         product = Product(Variable("v", ("time", "y", "x"), "f4", "m"), y=side, x=side)

@@ -250,7 +250,8 @@ def test_records_come_back_as_they_were_written_and_the_later_one_of_a_region_ho
     assert records.load(place) == found
     journal.flush()
     assert records.load(place).records == {**found.records, (0, 4): renewed}
-    journal.compact(records.load(place).records.values(), records.load(place).segments)
+    journal.add(renewed)
+    journal.compact(records.load(place).records.values(), found.segments)
     (segment,) = records.load(place).segments
     assert records.load(place).records == {**found.records, (0, 4): renewed}
     assert sorted(path.name for path in (made / "records").glob("0*")) == [segment.removeprefix("records/")]
@@ -275,6 +276,19 @@ def test_a_cube_grows_at_its_end_and_by_sites_and_keeps_what_stands(made: Path) 
     assert (np.diff(after.tai.to_numpy()) == np.timedelta64(1, "s")).all()
     assert list(after.site.to_numpy()) == ["a", "bb", "new"]
     assert after.attrs["ilrs_axis"] == "13"
+
+
+def test_a_cube_may_grow_by_a_site_alone(made: Path) -> None:
+    place, before = target(made), values(made)
+    found = cube.existing(place)
+    assert found is not None
+    wider = Declaration(
+        instrument.product, "slot", RegularAxis(START, SECOND, 8), (*found.sites, Site("new")), found.cut
+    )
+    creating.create(place, wider, {})
+    after = values(made)
+    assert list(after.site.to_numpy()) == ["a", "bb", "new"]
+    assert after.isel(site=slice(2)).drop_attrs().equals(before.drop_attrs())
 
 
 def test_neither_an_earlier_start_nor_fewer_slots_nor_another_order_of_sites_is_growth(made: Path) -> None:

@@ -156,3 +156,13 @@ def test_a_day_of_too_many_slots_is_a_fault_that_says_how_many() -> None:
     time = TimeSpan.model_construct(start=start, stop=start + 2 * 86400 * 10**9, step=1_000_000)
     kind, (fault,) = chosen_partition(Pipeline.model_construct(time=time, partition=None))
     assert (kind, fault.path, fault.found) == ("day", "time.step", "the cube of a day would hold 86400000 slots")
+
+
+def test_a_span_without_a_file_is_no_cube_of_a_collection(tmp_path: Path) -> None:
+    made = Campaign(tmp_path)
+    for day in (0, 2):
+        made.write(f"{day}.toy", "a", [86400 * day + second for second in (100, 200)])
+    time = {"start": "2031-02-27T00:00:00Z", "stop": "2031-03-03T00:00:00Z", "step": "10 min"}
+    layout = {"chunk": 12, "shard": 24}
+    plan = ilrs.plan(made.pipeline(time=time, sites=["a"], partition="day", layout=layout))
+    assert [Path(one.pipeline.output).name for one in plan.plans] == ["2031-02-27.zarr", "2031-03-01.zarr"]

@@ -10,7 +10,7 @@ import xarray as xr
 from annotated_types import Ge, Gt, Interval, Len
 from ilrs_toys.campaign import SECOND, START, Campaign
 from ilrs_toys.clock import to_units
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 import ilrs_science as ilrs
 from ilrs_science import Duration, Instrument, PlanError, Product, Reference, Variable, step
@@ -186,6 +186,17 @@ def test_what_lies_outside_of_a_declared_range_or_kind_is_named_with_its_key(key
 def test_what_lies_within_is_taken_as_the_step_wants_it() -> None:
     given = {"threshold": 1, "noise": 0, "share": 1, "window": "1 ns", "rows": [5, 6], "count": 2, "on": False}
     assert bound(**given, side="far", limit=3) == []
+
+
+def summed(ds: xr.Dataset, *, total: Annotated[int, BeforeValidator(sum)]) -> xr.Dataset:
+    return ds
+
+
+def test_a_list_may_become_one_number_where_the_plugin_makes_it_one() -> None:
+    own, found = bind_step(summed, {"total": [1, 2]}, "steps[0].summed")
+    assert found == []
+    assert own is not None
+    assert own.parameters == {"total": 3}
 
 
 def test_a_validator_of_the_plugin_that_fails_is_a_fault_and_no_crash() -> None:

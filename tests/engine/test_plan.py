@@ -1,16 +1,25 @@
 """Everything that can be wrong with a pipeline is found before anything runs, all at once, and nothing is written."""
 
+from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ilrs_toys import raw
 from ilrs_toys.campaign import SECOND, START, Campaign
+from ilrs_toys.clock import instrument
 
 import ilrs_science as ilrs
-from ilrs_science import PlanError
+from ilrs_science import IlrsError, PlanError
 from ilrs_science.errors import OutageError
 from ilrs_science.geometry.time import isot
+from ilrs_science.planning.parts import make_axis
+from ilrs_science.planning.pipeline import load_pipeline
+from ilrs_science.running.consent import Consent
+from ilrs_science.store.tables import _ranges
 
 pytestmark = pytest.mark.usefixtures("toys")
 
@@ -255,3 +264,21 @@ def test_the_memory_of_a_part_counts_what_it_keeps_of_all_its_files(campaign: Ca
     for number in range(20):
         campaign.write(f"more-{number}.toy", "a", [n / 100 + number / 4000 for n in range(400)])
     assert ilrs.plan(campaign.pipeline(8, place="mean")).memory > plan.memory + 8 * 20 * 400 * raw.RECORD.itemsize
+
+
+@pytest.mark.parametrize("time", [None, {"start": isot(START), "stop": isot(START + 8 * SECOND)}])
+def test_a_regular_axis_is_not_made_of_half_a_time(campaign: Campaign, time: Any) -> None:
+    pipeline = load_pipeline(campaign.pipeline(8) | {"time": time})
+    with pytest.raises(IlrsError, match=r"needs time.start, time.stop and time.step"):
+        make_axis(pipeline, instrument, ["a"], [])
+
+
+@given(st.lists(st.integers(0, 30), unique=True))
+def test_rows_of_a_table_are_named_by_ranges_in_their_order(numbers: list[int]) -> None:
+    ranges = _ranges(numbers)
+    assert [one for begin, end in ranges for one in range(begin, end)] == numbers
+    assert all(end != begin for (_, end), (begin, _) in pairwise(ranges))
+
+
+def test_who_says_nothing_agrees_to_nothing() -> None:
+    assert not any(asdict(Consent()).values())

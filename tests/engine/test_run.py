@@ -22,6 +22,7 @@ from ilrs_science.errors import CountError, IlrsError, ReplaceError, StoreFullEr
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.record import Counts, Record
 from ilrs_science.reduction.account import Books
+from ilrs_science.running.status import status
 from ilrs_science.store import records
 from ilrs_science.store.target import target
 
@@ -102,6 +103,7 @@ def test_a_second_run_does_nothing_and_says_so(campaign: Campaign, straight: Pat
 KILLED = """
 import json, os, signal, sys
 import ilrs_science as ilrs
+from ilrs_science.running.status import status
 from ilrs_science.store import records
 
 records._MOST = 2  # a segment is written often, so that a killed run leaves some
@@ -506,3 +508,25 @@ def test_what_is_wrong_with_parameters_at_a_site_is_told_before_a_run(tmp_path: 
     with pytest.raises(ilrs.PlanError) as caught:
         ilrs.plan(campaign.pipeline(8, steps=[{"to_units": {"at": at}}]))
     assert words in str(caught.value)
+
+
+def test_status_counts_what_parts_have_read_and_what_lies_outside_once_all_are_done(campaign: Campaign) -> None:
+    def stop(record: Any, number: int, of: int) -> None:
+        if number == 5:
+            raise KeyboardInterrupt
+
+    pipeline, cube = campaign.pipeline(steps=STEPS), campaign.folder / "cube.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        ilrs.run(pipeline, executor="serial", progress=stop)
+    so_far = status(str(cube))
+    assert (so_far.parts, so_far.done, so_far.stale) == (12, 5, 0)
+    assert so_far.counts == sum((record.counts for record in records_of(cube)), Counts())
+    report = ilrs.run(pipeline, executor="serial")
+    assert report.reasons["outside the axis"] > 0
+    assert status(str(cube)).counts == report.counts
+
+
+def test_progress_counts_every_part_that_ends_up_to_all_of_them(campaign: Campaign) -> None:
+    seen: list[tuple[int, int]] = []
+    ilrs.run(campaign.pipeline(), executor="serial", progress=lambda record, n, of: seen.append((n, of)))
+    assert seen == [(number, 12) for number in range(1, 13)]

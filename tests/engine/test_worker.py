@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from ilrs_toys import raw
 from ilrs_toys.campaign import SECOND, START, Campaign, equal, values
+from ilrs_toys.clock import instrument
 
 import ilrs_science as ilrs
 from ilrs_science.errors import LeaseLostError
 from ilrs_science.model.part import Part
 from ilrs_science.model.record import Record
+from ilrs_science.planning.parts import part_memory
 from ilrs_science.planning.plan import Plan
 from ilrs_science.reduction.reading import decoded
 from ilrs_science.reduction.worker import reduce, reduce_ticket
@@ -323,3 +325,39 @@ def test_a_file_of_many_parts_is_decoded_once_in_a_process(campaign: Campaign, m
     ilrs.run(plan, executor="threads", workers=4)
     # Once to index it, and once for the rehearsal of the plan and all parts.
     assert len(read) == 2
+
+
+PERHAPS = """
+import xarray as xr
+from ilrs_science import Reference
+
+
+def perhaps(ds: xr.Dataset, *, gain: Reference | None = None) -> xr.Dataset:
+    return ds if gain is None else ds.assign(signal=ds.signal * float(gain["gain"]))
+"""
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_optional_reference_is_used_where_there_is_one(campaign: Campaign, install: Any, there: bool) -> None:
+    install("perhaps", {"perhaps_steps.py": PERHAPS}, {"ilrs_science.steps": {"perhaps": "perhaps_steps:perhaps"}})
+    campaign.write("a.toy", "a", range(4))
+    if there:
+        campaign.refer("gain", -100, 100, 3)
+    run(campaign, count=4, steps=["perhaps", "to_units"])
+    cube = values(campaign.folder / "cube.zarr").sel(site="a")
+    assert cube.value.to_numpy()[:, 0].tolist() == [2 * (3 if there else 1) * truth(s) for s in range(4)]
+
+
+def test_the_memory_of_a_part_is_its_largest_file_what_it_keeps_of_all_and_its_block_with_margins(
+    campaign: Campaign,
+) -> None:
+    campaign.write("long.toy", "a", range(20))
+    campaign.write("short.toy", "a", range(20, 24))
+    made = ilrs.plan(campaign.pipeline(24, sites=["a"], steps=[{"sum_near": {"window": "2 s"}}, "to_units"]))
+    long, short = sorted(made.granules, key=lambda granule: granule.start)
+    # The part of slots 16 to 19 reads from 14 to 22: 6 of the 20 seconds of one file, 2 of the other's 4.
+    kept = int(long.size * (long.stop - START - 14 * SECOND) / (long.stop - long.start))
+    kept += int(short.size * 2 * SECOND / (short.stop - short.start))
+    sample = instrument.product.sample_bytes("slot")
+    assert made.parts[4].axis.start == START + 16 * SECOND
+    assert part_memory(instrument, made.parts[4]) == int(instrument.memory * (long.size + kept + (4 + 4) * sample))

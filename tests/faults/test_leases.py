@@ -137,6 +137,7 @@ def test_a_run_elsewhere_that_has_ended_leaves_the_cube_free(finished: Small, wh
     finished.change()
     foreign(cube, -1 if when == "before" else 5, number=2)
     released = {"nonce": "of another", "count": -1}
+    assert status(str(cube)).holder.partition(" (")[0] == ("" if when == "before" else "ada on far.example.org")
     waiting = Waiting(patience=60, interval=0.02, tell=lambda text: put(cube, "beat-2", released))
     assert ilrs.run(finished.pipeline(), executor="serial", waiting=waiting).skipped == 1
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ilrs_science import ExposureAxis, RegularAxis
+from ilrs_science import ExposureAxis, Granule, RegularAxis
 from ilrs_science.model.axis import axis_from_json
 
 axes = st.builds(RegularAxis, st.integers(-(10**18), 10**18), st.integers(1, 10**12), st.integers(1, 500))
@@ -45,3 +45,23 @@ def test_an_axis_comes_back_from_json(axis: RegularAxis | ExposureAxis) -> None:
 def test_exposures_out_of_order_or_repeated_are_refused(instants: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="sorted by time, then site, without repetition"):
         ExposureAxis(instants, ("a", "a"))
+
+
+@given(st.integers(1, 50), st.integers(0, 50), st.integers(0, 20))
+def test_slots_in_margins_are_those_of_a_longer_axis_on_both_sides(step: int, margins: int, count: int) -> None:
+    axis, longer = RegularAxis(0, step, count), RegularAxis(-margins * step, step, count + 2 * margins)
+    assert count + axis.slots_within(margins * step) == longer.count
+
+
+@given(exposures, exposures, st.integers(0, 3))
+def test_a_granule_overlaps_exposures_where_one_of_its_own_lies_among_them(
+    axis: ExposureAxis, of_granule: ExposureAxis, margin: int
+) -> None:
+    granule = Granule("file:///a", "toy", "a", times=of_granule.instants)
+    assert axis.overlaps(granule, margin) == any(axis.start <= time < axis.stop for time in of_granule.instants)
+
+
+@given(exposures)
+def test_an_exposure_begins_and_ends_at_its_instant(axis: ExposureAxis) -> None:
+    assert axis.bounds().tolist() == [[time, time] for time in axis.instants]
+    assert (axis.start, axis.stop) == ((axis.instants[0], axis.instants[-1] + 1) if axis.instants else (0, 0))

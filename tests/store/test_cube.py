@@ -21,7 +21,7 @@ from ilrs_science.errors import CubeError
 from ilrs_science.model.axis import Axis
 from ilrs_science.store import creating, cube, records
 from ilrs_science.store.cube import Declaration
-from ilrs_science.store.encoding import Cut, cut
+from ilrs_science.store.encoding import TIME_UNITS, Cut, cut, time_unit
 from ilrs_science.store.target import target
 from ilrs_science.testing.cube_check import check_cube
 
@@ -220,6 +220,17 @@ def test_a_shard_is_whole_chunks_whatever_is_given(chunk: int | None, shard: int
     assert (made.chunk, made.shard) == (chunk or made.chunk, shard or made.shard)
 
 
+@pytest.mark.parametrize(
+    ("side", "shard", "chunk"), [(100, 7, 7), (100, 29, 1), (100, 60, 20), (600, 7, 1), (600, 1, 1)]
+)
+def test_the_chunk_of_a_given_shard_is_its_largest_divisor_that_is_small_enough(
+    side: int, shard: int, chunk: int
+) -> None:
+    # 26 frames of 100 x 100 numbers of four bytes, or one of 600 x 600, are what an analyst reads at once.
+    product = Product(Variable("v", ("time", "y", "x"), "f4", "m"), y=side, x=side)
+    assert cut(product, "slot", shard=shard) == Cut(chunk, shard)
+
+
 def test_the_default_cut_is_within_what_a_worker_holds_at_once_whatever_the_product() -> None:
     for side in (1, 30, 512, 2000):
         product = Product(Variable("v", ("time", "y", "x"), "f4", "m"), coordinates={"y": side, "x": side})
@@ -241,7 +252,8 @@ def test_records_come_back_as_they_were_written_and_the_later_one_of_a_region_ho
     assert records.load(place) == found
     journal.flush()
     assert records.load(place).records == {**found.records, (0, 4): renewed}
-    journal.compact(records.load(place).records.values(), records.load(place).segments)
+    journal.add(renewed)
+    journal.compact(records.load(place).records.values(), found.segments)
     (segment,) = records.load(place).segments
     assert records.load(place).records == {**found.records, (0, 4): renewed}
     assert sorted(path.name for path in (made / "records").glob("0*")) == [segment.removeprefix("records/")]
@@ -268,6 +280,19 @@ def test_a_cube_grows_at_its_end_and_by_sites_and_keeps_what_stands(made: Path) 
     assert after.attrs["ilrs_axis"] == "13"
 
 
+def test_a_cube_may_grow_by_a_site_alone(made: Path) -> None:
+    place, before = target(made), values(made)
+    found = cube.existing(place)
+    assert found is not None
+    wider = Declaration(
+        instrument.product, "slot", RegularAxis(START, SECOND, 8), (*found.sites, Site("new")), found.cut
+    )
+    creating.create(place, wider, {})
+    after = values(made)
+    assert list(after.site.to_numpy()) == ["a", "bb", "new"]
+    assert after.isel(site=slice(2)).drop_attrs().equals(before.drop_attrs())
+
+
 def test_neither_an_earlier_start_nor_fewer_slots_nor_another_order_of_sites_is_growth(made: Path) -> None:
     found = cube.existing(target(made))
     assert found is not None
@@ -292,8 +317,41 @@ def test_either_time_is_the_index_that_one_selects_by(made: Path, index: str) ->
 
 def test_an_unfinished_cube_is_opened_with_a_warning_that_says_so(made: Path) -> None:
     cube.update_attributes(target(made), {"status": "unfinished: 1 of 4 parts to do"})
-    with pytest.warns(UserWarning, match="unfinished: 1 of 4 parts to do"):
+    with pytest.warns(UserWarning, match="unfinished: 1 of 4 parts to do") as told:
         ilrs.open_cube(str(made))
+    assert [one.filename for one in told] == [__file__]  # the line that opens it is what people see
+
+
+def test_a_cube_is_opened_from_its_root_document_alone(made: Path) -> None:
+    before = ilrs.open_cube(str(made), chunks=None).load()
+    for document in made.glob("*/zarr.json"):
+        document.unlink()
+    assert ilrs.open_cube(str(made), chunks=None).identical(before)
+
+
+def test_a_place_is_read_and_not_written_where_nobody_says_otherwise(made: Path, tmp_path: Path) -> None:
+    for place in (target(made), target("memory://a-place")):
+        assert place.store().read_only
+        assert not place.store(read_only=False).read_only
+
+
+@pytest.mark.parametrize(
+    ("start", "step", "index", "exact"),
+    [
+        ("1971-12-31", SECOND, "nanoseconds", "seconds"),  # a second of UTC was longer than one of TAI
+        ("1972-01-02", SECOND, "microseconds", "seconds"),
+        ("1972-01-02", 10**6, "microseconds", "milliseconds"),
+        ("1972-01-02", 2 * 10**3, "microseconds", "microseconds"),
+        ("1972-01-02", 10**3, "nanoseconds", "microseconds"),  # half as much within a leap second
+        ("1972-01-02", 3, "nanoseconds", "nanoseconds"),
+    ],
+)
+def test_times_are_stored_in_the_coarsest_unit_that_keeps_each_of_them_whole(
+    start: str, step: int, index: str, exact: str
+) -> None:
+    axis = RegularAxis(np.datetime64(start, "ns").astype(int) + 10 * SECOND, step, 5)
+    assert TIME_UNITS[time_unit(axis, squeezed=True)] == index
+    assert TIME_UNITS[time_unit(axis, squeezed=False)] == exact
 
 
 def test_a_cube_follows_the_page_that_owns_its_format(made: Path) -> None:

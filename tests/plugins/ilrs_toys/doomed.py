@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ilrs_science as ilrs
-from ilrs_science.store.target import Folder
+from ilrs_science.store.folder import Folder
 
 type Meet = Callable[[], None]
 

@@ -157,7 +157,7 @@ def crd(folder: Path, size: int) -> Made:
     from ilrs_science.simulate.laser_ranging import write_crd
 
     path = folder / "ranges.npt"
-    write_crd(path, sessions=3, points=max(size, 12))
+    write_crd(path, size=(3, max(size, 12)))
     return path, None, {}
 
 

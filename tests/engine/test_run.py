@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import xarray as xr
 from ilrs_toys import raw
-from ilrs_toys.campaign import START, Campaign, assert_same_bytes, equal, shard_files, values
+from ilrs_toys.campaign import START, Campaign, assert_same_bytes, equal, moved, shard_files, values
 
 import ilrs_science as ilrs
 from ilrs_science.errors import CountError, IlrsError, ReplaceError, StoreFullError
@@ -29,10 +29,9 @@ pytestmark = pytest.mark.usefixtures("toys")
 STEPS = ["by_reference", {"set_clock": {"limit": "3 s"}}, {"sum_near": {"window": "2 s"}}, "to_units"]
 
 
-@pytest.fixture
-def campaign(tmp_path: Path) -> Campaign:
-    """Return 24 s at two sites: overlaps, gaps, duplicates, bad records, samples outside, time going backwards."""
-    made = Campaign(tmp_path)
+def make(folder: Path) -> Campaign:
+    """Write 24 s at two sites: overlaps, gaps, duplicates, bad records, samples outside, time going backwards."""
+    made = Campaign(folder)
     made.write("a0.toy", "a", range(-3, 13))
     made.write("a1.toy", "a", [*range(20, 10, -1), *range(21, 30)], [raw.BAD_RECORD] + [raw.GOOD] * 18)
     made.write("b0.toy", "bb", [n / 4 for n in range(100) if n % 7])
@@ -46,11 +45,21 @@ def campaign(tmp_path: Path) -> Campaign:
 
 
 @pytest.fixture
-def straight(campaign: Campaign) -> Path:
-    """Return the cube of an undisturbed serial run."""
-    report = ilrs.run(campaign.pipeline(output="straight.zarr", steps=STEPS), executor="serial")
-    assert report.exit_code == 0
-    return campaign.folder / "straight.zarr"
+def campaign(tmp_path: Path) -> Campaign:
+    return make(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def done_once(toys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert ilrs.run(make(folder).pipeline(output="straight.zarr", steps=STEPS), executor="serial").exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def straight(campaign: Campaign, done_once: Path) -> Path:
+    """Return the cube of an undisturbed serial run, as if it had been made here."""
+    return moved(done_once / "straight.zarr", campaign.folder)
 
 
 def records_of(cube: Path) -> list[Record]:

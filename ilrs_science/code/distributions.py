@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from email.parser import HeaderParser
 from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -191,7 +192,9 @@ def _all_installed(folders: Folders) -> tuple[Installed, ...]:
 
 
 def _described(one: metadata.Distribution) -> Installed:
-    about = one.metadata  # parsed once: each property of a distribution parses it again
+    # Only the head of its metadata: below lies a whole README, which takes long to parse.
+    wheel = one.read_text("METADATA")
+    about = HeaderParser().parsestr(wheel or one.read_text("PKG-INFO") or one.read_text("") or "")
     name = str(about["Name"])
     record = one.read_text("RECORD") or ""
     points = [point.module for point in one.entry_points if point.group.startswith(f"{OURS}.")]
@@ -203,7 +206,7 @@ def _described(one: metadata.Distribution) -> Installed:
         str(one.locate_file("")).rstrip("/"),
         f"\n{record}" if record else "",
         _project(one.read_text("direct_url.json")),
-        tuple(about.get_all("Requires-Dist") or one.requires or ()),
+        tuple(about.get_all("Requires-Dist") or (one.requires if not wheel else None) or ()),
         (*points, *tops, *beside),
     )
 

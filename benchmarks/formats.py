@@ -4,7 +4,7 @@
     uv run python benchmarks/formats.py --mutations 20000 --write    # as in docs/reference/formats.md; an hour
 
 Ratios are of CPU time within one run, medians of alternating calls. Files are simulated; real ones are damaged, too,
-where they lie beside the checkout in shared/data, or where `ILRS_SHARED` says.
+where they lie beside the checkout in shared/data, or where `ILRS_REAL_DATA` says.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from ilrs_science import formats
 from ilrs_science.testing.mutation import survive
 
 ROOT = Path(__file__).resolve().parents[1]
-REAL = Path(os.environ.get("ILRS_SHARED", ROOT.parent / "shared" / "data"))
+REAL = Path(os.environ.get("ILRS_REAL_DATA", ROOT.parent / "shared" / "data"))
 DOCUMENT = ROOT / "docs" / "reference" / "formats.md"
 BEGIN, END = "<!-- the table of benchmarks/formats.py -->\n", "<!-- end of the table -->"
 type Made = tuple[Path, Callable[[], Any] | None, dict[str, Any]]  # file, the library alone, options of the reader
@@ -157,7 +157,7 @@ def crd(folder: Path, size: int) -> Made:
     from ilrs_science.simulate.laser_ranging import write_crd
 
     path = folder / "ranges.npt"
-    write_crd(path, sessions=3, points=max(size, 12))
+    write_crd(path, size=(3, max(size, 12)))
     return path, None, {}
 
 

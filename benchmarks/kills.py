@@ -128,6 +128,16 @@ def killer(choose: Callable[[], int | None], tally: Tally, kills: int, chance: r
     thread.join()
 
 
+def campaigns(name: Path, tally: Tally, kills: int, crashing: str = "") -> Iterator[Slow]:
+    """Yield one campaign after another until enough processes were killed, a hundred at most."""
+    for number in range(100):
+        if tally.kills >= kills:
+            return
+        campaign = Slow(name.with_name(f"{name.name}-{number}"))
+        campaign.fill(crashing)
+        yield campaign
+
+
 def the_run_itself(folder: Path, straight: Path, kills: int, chance: random.Random) -> Tally:
     tally = Tally()
     for number in range(kills):
@@ -147,11 +157,7 @@ def the_run_itself(folder: Path, straight: Path, kills: int, chance: random.Rand
 
 def worker_processes(folder: Path, straight: Path, kills: int, chance: random.Random) -> Tally:
     tally = Tally()
-    for number in range(100):
-        if tally.kills >= kills:
-            break
-        campaign = Slow(folder / f"workers-{number}")
-        campaign.fill()
+    for campaign in campaigns(folder / "workers", tally, kills):
         before = workers()
         with killer(lambda before=before: min(workers() - before, default=None), tally, kills, chance):
             report = ilrs.run(campaign.pipeline(), executor="processes", workers=2)
@@ -168,11 +174,7 @@ def the_quarantine(folder: Path, straight: Path, kills: int, chance: random.Rand
     plain = Slow(folder / "plain")
     plain.fill("-error")
     ilrs.run(plain.pipeline(), executor="serial")
-    for number in range(100):
-        if tally.kills >= kills:
-            break
-        campaign = Slow(folder / f"quarantine-{number}")
-        campaign.fill("-os-exit")
+    for campaign in campaigns(folder / "quarantine", tally, kills, "-os-exit"):
         before = workers()
 
         def newest(before: set[int] = before) -> int | None:
@@ -192,11 +194,7 @@ def workers_of_a_cluster(folder: Path, straight: Path, kills: int, chance: rando
     from distributed import Client, LocalCluster
 
     tally = Tally()
-    for number in range(100):
-        if tally.kills >= kills:
-            break
-        campaign = Slow(folder / f"dask-{number}")
-        campaign.fill()
+    for campaign in campaigns(folder / "dask", tally, kills):
         with (
             LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
             Client(cluster, set_as_default=False) as client,

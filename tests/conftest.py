@@ -15,9 +15,14 @@ sys.path.insert(0, str(PLUGINS))
 from ilrs_toys.install import TOYS, write_distribution  # noqa: E402 - needs the path above
 
 PLACES = [
-    *([Path(os.environ["ILRS_SHARED"])] if "ILRS_SHARED" in os.environ else []),
+    *([Path(os.environ["ILRS_REAL_DATA"])] if "ILRS_REAL_DATA" in os.environ else []),
     Path(__file__).resolve().parents[1] / ".." / "shared" / "data",
 ]
+ABSENT = (
+    "the real observation files (a folder shared/data with facts.json) are absent; looked in "
+    + " and ".join(str(place) for place in PLACES)
+    + "; set ILRS_REAL_DATA to their folder"
+)
 
 
 @pytest.fixture(scope="session")
@@ -26,11 +31,15 @@ def real_data() -> Path:
     for place in PLACES:
         if (place / "facts.json").is_file():
             return place.resolve()
-    pytest.skip(
-        "the real observation files (a folder shared/data with facts.json) are absent; looked in "
-        + " and ".join(str(place) for place in PLACES)
-        + "; set ILRS_SHARED to their folder"
-    )
+    pytest.skip(ABSENT)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests were skipped for want of the real files, however quiet the run is."""
+    skipped = sum(ABSENT in str(one.longrepr) for one in terminalreporter.getreports("skipped"))
+    if skipped:
+        terminalreporter.section("real observation files", sep="!", yellow=True, bold=True)
+        terminalreporter.write_line(f"{skipped} tests were skipped: {ABSENT}", yellow=True)
 
 
 settings.register_profile(

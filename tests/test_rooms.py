@@ -88,7 +88,7 @@ def test_nothing_catches_everything_but_where_a_failure_becomes_a_record_or_a_re
         "raw/fetching.py",  # whatever a server raises is tried again, and then an OutageError
         "reduction/worker.py",
         "registry.py",
-        "store/target.py",  # a store of cubes that does not answer
+        "store/bucket.py",  # a store of cubes that does not answer
     }
 
 

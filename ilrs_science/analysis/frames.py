@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -57,7 +58,7 @@ def to_frame(  # noqa: PLR0913 - what, from where, to where
         own = source or cube[name].attrs.get("frame")
         if not own:
             raise CubeError(f"{name} does not say its frame; give source=")
-        turn = _turning(cube, name, str(own), target, axis, window)
+        turn = _turning(cube, name, _Way(str(own), target, axis, window))
         changed[name] = turn(cube[name])
         sigma = cube.get(f"{name}_uncertainty")
         if sigma is not None:
@@ -87,10 +88,20 @@ def _with_changed(cube: xr.Dataset, changed: Mapping[str, xr.DataArray]) -> xr.D
     return cube.assign_coords(coordinates).assign(values)
 
 
-def _turning(  # noqa: PLR0913, PLR0917 - what `to_frame` was given
-    cube: xr.Dataset, name: str, source: str, target: str, axis: str, window: Duration | str
-) -> Callable[[xr.DataArray], xr.DataArray]:
+class _Way(NamedTuple):
+    """From which frame to which."""
+
+    source: str
+    target: str
+    axis: str
+    """Dimension of the components."""
+    window: Duration | str
+    """Of the mean field."""
+
+
+def _turning(cube: xr.Dataset, name: str, way: _Way) -> Callable[[xr.DataArray], xr.DataArray]:
     """Return what turns an array like the named vectors from its frame into the target."""
+    source, target, axis, window = way
     mean = _running_mean(cube[name], window) if target == "MFA" else None
     about = {} if mean is None else {"mean_field": f"running mean over {Duration(str(window))}, centred"}
     if "ENU" not in {source, target} and mean is None:

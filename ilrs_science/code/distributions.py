@@ -8,6 +8,8 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from email.message import Message
+from email.parser import HeaderParser
 from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -191,7 +193,7 @@ def _all_installed(folders: Folders) -> tuple[Installed, ...]:
 
 
 def _described(one: metadata.Distribution) -> Installed:
-    about = one.metadata  # parsed once: each property of a distribution parses it again
+    about, requires = _head(one)
     name = str(about["Name"])
     record = one.read_text("RECORD") or ""
     points = [point.module for point in one.entry_points if point.group.startswith(f"{OURS}.")]
@@ -203,9 +205,17 @@ def _described(one: metadata.Distribution) -> Installed:
         str(one.locate_file("")).rstrip("/"),
         f"\n{record}" if record else "",
         _project(one.read_text("direct_url.json")),
-        tuple(about.get_all("Requires-Dist") or one.requires or ()),
+        requires,
         (*points, *tops, *beside),
     )
+
+
+def _head(one: metadata.Distribution) -> tuple[Message, tuple[str, ...]]:
+    """Return the head of its metadata, and what it requires; below lies a whole README, which takes long to parse."""
+    if wheel := one.read_text("METADATA"):
+        about = HeaderParser().parsestr(wheel)
+        return about, tuple(about.get_all("Requires-Dist", ()))
+    return HeaderParser().parsestr(one.read_text("PKG-INFO") or one.read_text("") or ""), tuple(one.requires or ())
 
 
 def _project(direct_url: str | None) -> str:

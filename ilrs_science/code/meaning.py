@@ -19,6 +19,8 @@ OURS = "ilrs_science"
 TABLE_OF_FORMATS = "ilrs_science.formats"
 """The package that lists the raw formats: a format of the list counts for those who use it, not for the list."""
 
+_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
+"""Where statements stand in others."""
 _FILE_NAME = re.compile(r"[\w-]+(\.[A-Za-z]\w*)+")
 _ACCESSOR = "ilrs_science.analysis.accessor"
 """What `dataset.ilrs` means, wherever it is written."""
@@ -79,15 +81,17 @@ def meaning_of(source: str) -> str:
 
 def _described(tree: ast.Module, name: str, package: bool) -> Module:
     here = name if package else name.rpartition(".")[0]
-    bindings, needs = _bindings(tree, here)
+    nodes = list(ast.walk(tree))
+    bindings, needs = _bindings(nodes, here)
     if name == TABLE_OF_FORMATS:
         tree.body = [one for one in tree.body if not _is_list_of_modules(one, bindings)]
-    chains = list(_chains(tree))
+        nodes = list(ast.walk(tree))
+    chains = list(_chains(nodes))
     used = {first for first, _ in chains}
     needs |= {further(target, rest) for first, rest in chains for target in bindings.get(first, ())}
-    needs |= {*_dynamic(tree, here), *_accessor(tree)}
+    needs |= {*_dynamic(tree, nodes, here), *_accessor(nodes)}
     unused = {target for bound in bindings.keys() - used for target in bindings[bound]}
-    files = frozenset(_file_names(tree))
+    files = frozenset(_file_names(nodes))
     if package:
         tree = _WithoutHandedOn(used).visit(tree)
     return Module(_digest(tree), _beyond_python(needs), frozenset(unused), bindings, files)
@@ -108,6 +112,8 @@ def _digest(tree: ast.AST) -> str:
 
 class _Bare(ast.NodeTransformer):
     """Takes out what does nothing when it runs: docstrings, and what only type checkers read.
+
+    It goes from statement to statement: none stands within an expression.
 
     Parameters
     ----------
@@ -130,10 +136,17 @@ class _Bare(ast.NodeTransformer):
         return [*(node.body if self.lazy else ()), *node.orelse]
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
+        for name in _BLOCKS:
+            if block := getattr(node, name, None):
+                visited = [self.visit(one) for one in block]
+                setattr(node, name, [one for some in visited for one in _listed(some)])
         if getattr(node, "body", None) == [] and not isinstance(node, ast.Module):
             node.body = [ast.Pass()]  # type: ignore[attr-defined]
         return node
+
+
+def _listed(visited: ast.AST | list[ast.AST] | None) -> list[ast.AST]:
+    return visited if isinstance(visited, list) else [visited] if visited else []
 
 
 class _WithoutHandedOn(ast.NodeTransformer):
@@ -152,11 +165,11 @@ class _WithoutHandedOn(ast.NodeTransformer):
         return None if [getattr(target, "id", "") for target in node.targets] == ["__all__"] else node
 
 
-def _bindings(tree: ast.AST, here: str) -> tuple[dict[str, tuple[str, ...]], set[str]]:
+def _bindings(nodes: Iterable[ast.AST], here: str) -> tuple[dict[str, tuple[str, ...]], set[str]]:
     """Return what each imported name stands for, and what is imported without a name of its own."""
     bindings: dict[str, tuple[str, ...]] = {}
     nameless = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         for bound, target in _imported(node, here):
             if bound:
                 bindings[bound] = (*bindings.get(bound, ()), target)
@@ -189,10 +202,10 @@ def _absolute(name: str, here: str) -> str:
     return ".".join([*parts[: len(parts) - level + 1], *([bare] if bare else [])])
 
 
-def _chains(tree: ast.AST) -> Iterator[tuple[str, str]]:
+def _chains(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, str]]:
     """Give every use of a name with the attributes that are taken of it: `a.b.c` as a and b.c, `a` as a and all."""
     inner: set[int] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute | ast.Name) and id(node) not in inner:
             attributes: list[str] = []
             base: ast.expr = node
@@ -204,17 +217,17 @@ def _chains(tree: ast.AST) -> Iterator[tuple[str, str]]:
                 yield base.id, ".".join(attributes) or EVERYTHING
 
 
-def _accessor(tree: ast.AST) -> set[str]:
-    found = any(isinstance(node, ast.Attribute) and node.attr == "ilrs" for node in ast.walk(tree))
+def _accessor(nodes: Iterable[ast.AST]) -> set[str]:
+    found = any(isinstance(node, ast.Attribute) and node.attr == "ilrs" for node in nodes)
     return {_ACCESSOR} if found else set()
 
 
-def _dynamic(tree: ast.Module, here: str) -> Iterator[str]:
+def _dynamic(tree: ast.Module, nodes: Iterable[ast.AST], here: str) -> Iterator[str]:
     """Give what is imported by a name that is put together at run time, as far as the source tells it."""
     # We import libraries by their names, and our own modules by statements, if only for type checkers (ADR 0018).
     if not _is_ours(here) and any(_binds(statement, "__getattr__") for statement in tree.body):
         yield f"{here}:{EVERY_MODULE}"
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Call) and node.args and _called(node) in {"import_module", "__import__"}:
             yield from _put_together(node.args[0], here)
 
@@ -235,8 +248,8 @@ def _beginning(node: ast.expr) -> tuple[str, bool]:
     return (str(first.value), False) if _is_text(first) else ("", False)  # type: ignore[attr-defined]
 
 
-def _file_names(tree: ast.AST) -> Iterator[str]:
-    texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+def _file_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    texts = (node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
     return (text for text in texts if _FILE_NAME.fullmatch(text) and not text.endswith(".py"))
 
 

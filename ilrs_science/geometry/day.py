@@ -14,7 +14,7 @@ from ilrs_science.geometry.blocks import by_blocks
 from ilrs_science.geometry.chebyshev import Floats
 from ilrs_science.geometry.constants import EARTH_RADIUS, MEAN_SUBSOLAR, MOON_RADIUS, SUN_RADIUS, SYNODIC_MONTH
 from ilrs_science.geometry.ephemeris import Ephemeris, chosen
-from ilrs_science.geometry.labels import array
+from ilrs_science.geometry.labels import array, dataset
 from ilrs_science.geometry.moments import Moments
 from ilrs_science.geometry.rotations import apply
 from ilrs_science.geometry.scales import instant, tai, tai_to_tdb
@@ -52,7 +52,7 @@ def local_solar_time(
     used, moments = chosen(ephemeris), tai(time, scale)
     hours = (12.0 + _from_noon(site, moments, used) / 15.0) % 24.0
     about = {"units": "h", "long_name": "true local solar time"}
-    return array("local_solar_time", hours, about, time, moments, site, used)
+    return array(dataset({"local_solar_time": (hours, about)}, time, moments, {"site": site.name}, used))
 
 
 def lunar_day(
@@ -87,7 +87,7 @@ def lunar_day(
     start = J2000 if since is None else instant(since, None if isinstance(since, str) else scale)
     days = _midnights(site, moments, used) - _midnights(site, np.array(start), used) + 1
     about = {"units": "1", "long_name": "number of the lunar day"}
-    return array("lunar_day", days, about, time, moments, site, used)
+    return array(dataset({"lunar_day": (days, about)}, time, moments, {"site": site.name}, used))
 
 
 def illumination(
@@ -133,7 +133,7 @@ def illumination(
 
     (seen,) = by_blocks(look, moments)
     about = {"units": "1", "long_name": "visible fraction of the Sun's disc"}
-    return array("illumination", seen, about, time, moments, site, used)
+    return array(dataset({"illumination": (seen, about)}, time, moments, {"site": site.name}, used))
 
 
 def horizon_altitude(site: Site, az: Floats, horizon: Horizon | None = None) -> Floats:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ilrs_science.geometry.ephemeris import Ephemeris
 from ilrs_science.geometry.moments import Moments
 from ilrs_science.geometry.time import FIRST_UTC, Nanoseconds, squeezed_utc
-from ilrs_science.model.site import Site
 
 UTC = {"standard_name": "time", "long_name": "time (time_scale: UTC)", "time_scale": "UTC"}
 """Of a coordinate `time`: what people select, resample and join by; seconds at an inserted one are squeezed."""
@@ -82,17 +81,9 @@ def dataset(
     return xr.Dataset(arrays, coordinates, about)
 
 
-def array(  # noqa: PLR0913, PLR0917 - what is labelled, and with what
-    name: str,
-    values: NDArray[Any],
-    attributes: Mapping[str, str],
-    time: Moments,
-    moments: Nanoseconds,
-    site: Site,
-    ephemeris: Ephemeris,
-) -> xr.DataArray:
-    """Return one quantity at a site, with its attributes and those of `dataset`."""
-    found = dataset({name: (values, attributes)}, time, moments, {"site": site.name}, ephemeris)
+def array(found: xr.Dataset) -> xr.DataArray:
+    """Return the one variable of a dataset, with its attributes and those of the dataset."""
+    (name,) = found.data_vars
     return found[name].assign_attrs(found.attrs)
 
 

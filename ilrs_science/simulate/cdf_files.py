@@ -7,6 +7,7 @@ Internal Format Description (NASA GSFC Space Physics Data Facility).
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,28 @@ _EPOCH, _EPOCH16, _TT2000, _REAL4, _REAL8, _INT4, _CHAR = 31, 32, 33, 21, 22, 4,
 _NAME_IN_VDR, _TYPE_IN_VDR, _FLAGS_IN_VDR = 84, 20, 44
 
 
-def simulate_cdf(  # noqa: PLR0913 - what a file may be like
+@dataclass(frozen=True)
+class Layout:
+    """How a file of version 3 has its numbers."""
+
+    compress: int = 0
+    """Level of gzip of each variable."""
+    whole: int = 0
+    """Level of gzip of the file."""
+    column_major: bool = False
+    """Whether the first index of a value runs fastest."""
+    big_endian: bool = False
+
+
+_PLAIN = Layout()
+
+
+def simulate_cdf(
     path: Path,
     *,
     records: int = 60,
     times: tuple[str, ...] = ("Epoch", "Epoch_slow", "Epoch_fine"),
-    compress: int = 0,
-    whole: int = 0,
-    column_major: bool = False,
-    big_endian: bool = False,
-    seed: int = 3,
+    layout: Layout = _PLAIN,
 ) -> Truth:
     """Write a CDF of version 3 and return the true values by the names of the variables; times are TAI ns.
 
@@ -53,22 +66,15 @@ def simulate_cdf(  # noqa: PLR0913 - what a file may be like
         Along `Epoch`; a third of them along `Epoch_slow`, a fifth along `Epoch_fine`.
     times
         Which times there are.
-    compress, whole
-        Level of gzip, of each variable and of the file.
-    column_major
-        Whether the first index of a value runs fastest.
-    big_endian
-        Whether numbers are.
-    seed
-        Of the random numbers.
+    layout
+        How it has its numbers.
     """
-    rng = np.random.default_rng(seed)
-    truth = _truth(rng, records)
+    truth = _truth(np.random.default_rng(3), records)
     writer = library("cdflib", "cdf").cdfwrite
     spec = {
-        "Majority": "column_major" if column_major else "row_major",
-        "Encoding": 1 if big_endian else 6,
-        "Compressed": whole,
+        "Majority": "column_major" if layout.column_major else "row_major",
+        "Encoding": 1 if layout.big_endian else 6,
+        "Compressed": layout.whole,
     }
     path.unlink(missing_ok=True)
     with writer.CDF(path, cdf_spec=spec) as cdf:
@@ -83,7 +89,7 @@ def simulate_cdf(  # noqa: PLR0913 - what a file may be like
         )
         for name, kind, dimensions, attributes, values in _variables(truth, times):
             width = values.dtype.itemsize // 4 if kind == _CHAR else 1
-            stored = values.transpose(0, *range(values.ndim - 1, 0, -1)) if column_major else values
+            stored = values.transpose(0, *range(values.ndim - 1, 0, -1)) if layout.column_major else values
             cdf.write_var(
                 {
                     "Variable": name,
@@ -92,12 +98,12 @@ def simulate_cdf(  # noqa: PLR0913 - what a file may be like
                     "Dim_Sizes": dimensions,
                     "Rec_Vary": name not in _STILL,
                     "Var_Type": "zVariable",
-                    "Compress": compress,
+                    "Compress": layout.compress,
                 },
                 attributes,
                 np.ascontiguousarray(stored) if len(values) else None,
             )
-    if not whole:
+    if not layout.whole:
         _make_epoch16(path, "Epoch_fine")
     return truth
 
@@ -201,8 +207,8 @@ def simulate_cdf2(path: Path, *, release: int = 7, packed: bool = False, records
     field = np.where(rng.random((records, 3)) < 0.5, 0, rng.normal(0, 9, (records, 3))).astype("f4")  # noqa: PLR2004
     milliseconds = tai_to_utc(times) / 1e6 + _YEAR_ZERO * 1e3
     file = _Version2(release)
-    epoch = file.variable("Epoch", _EPOCH, 0, (0,), milliseconds.astype(">f8"), cut=records)
-    vector = file.variable("B", _REAL4, 1, (-1,), field.astype(">f4"), cut=records // 2)
+    epoch = file.variable("Epoch", _EPOCH, milliseconds.astype(">f8"), varies=0, cut=records)
+    vector = file.variable("B", _REAL4, field.astype(">f4"), varies=-1, cut=records // 2)
     file.link(epoch, vector)
     depend = file.attribute("DEPEND_0", 2, 1, "Epoch")
     file.link(depend, file.attribute("Source_name", 1, 0, "OLD>An old mission"))
@@ -215,6 +221,7 @@ class _Version2:
 
     def __init__(self, release: int) -> None:
         self.release = release
+        self.variables = 0
         self.data = bytearray(8 + 304 + 64)  # start, descriptor and global descriptor, which are written last
 
     def add(self, kind: int, body: bytes) -> int:
@@ -225,9 +232,7 @@ class _Version2:
     def link(self, one: int, following: int) -> None:
         struct.pack_into(">i", self.data, one + 8, following)
 
-    def variable(  # noqa: PLR0913, PLR0917 - what a variable is
-        self, name: str, kind: int, number: int, varies: tuple[int, ...], values: NDArray[Any], cut: int
-    ) -> int:
+    def variable(self, name: str, kind: int, values: NDArray[Any], *, varies: int, cut: int) -> int:
         """Add a variable whose values are cut in two, an index for each, and an index of both."""
         index, last = [], len(values) - 1
         for first, end in ((0, min(cut, last + 1)), (cut, last + 1)):
@@ -238,8 +243,9 @@ class _Version2:
         top = self.add(6, struct.pack(f">iii{3 * len(index)}i", 0, len(index), len(index), *firsts, *lasts, *offsets))
         reserved = bytes(128 if self.release < 5 else 0)  # noqa: PLR2004 - as the layout has it
         body = struct.pack(">iiiiiiiiii", 0, kind, last, top, top, 1, 0, 0, 0, 0) + reserved
-        body += struct.pack(">iiii", 1, number, 0, 0) + name.encode().ljust(64, b"\0")
-        return self.add(3, body + struct.pack(f">{len(varies)}i", *varies))
+        body += struct.pack(">iiii", 1, self.variables, 0, 0) + name.encode().ljust(64, b"\0")
+        self.variables += 1
+        return self.add(3, body + struct.pack(">i", varies))
 
     def attribute(self, name: str, scope: int, number: int, text: str) -> int:
         entry = struct.pack(">iiiiiiiiii", 0, 0, _CHAR, number, len(text), 0, 0, 0, 0, 0) + text.encode()

@@ -123,8 +123,8 @@ def write_area(path: Path, *, bins: int = 60) -> Truth:
     return {"energies": energies, "area": area}
 
 
-def write_matrix(  # noqa: PLR0913 - what a matrix can be
-    path: Path, *, first: int = 1, bins: int = 40, channels: int = 64, ragged: bool = True, name: str = "MATRIX"
+def write_matrix(
+    path: Path, *, shape: tuple[int, int] = (40, 64), first: int = 1, ragged: bool = True, name: str = "MATRIX"
 ) -> Truth:
     """Write a redistribution matrix (RMF) with up to two groups a row, and return `energies` and `matrix`, dense.
 
@@ -132,10 +132,10 @@ def write_matrix(  # noqa: PLR0913 - what a matrix can be
     ----------
     path
         Where to write.
+    shape
+        Energies and channels.
     first
         Number of the first channel, TLMIN of F_CHAN.
-    bins, channels
-        Energies and channels.
     ragged
         Whether groups and elements are arrays of any length, else vectors that are filled up with zeros.
     name
@@ -143,6 +143,7 @@ def write_matrix(  # noqa: PLR0913 - what a matrix can be
     """
     from astropy.io import fits  # noqa: PLC0415 - heavy
 
+    bins, channels = shape
     energies = np.linspace(0.2, 10.0, bins + 1).astype(np.float32)
     peak = np.linspace(8, channels - 4, bins)[:, None]
     numbers = np.arange(channels)[None]

@@ -29,18 +29,18 @@ _BIAS = 36.0  # counts, added after the readout
 _DARK_CURRENT = 20.0  # counts / s, collected and smeared like light
 _MOON_RATE = 60.0  # counts / s of the dark side
 _STARS = 12
+_START = "1994-04-06T20:00:00Z"  # of the first exposure
 _CADENCE = 20 * SECOND
 _REFERENCE_SPAN = 86400 * SECOND
 
 _BARE = re.compile(r"[A-Z][A-Z0-9_]*|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z?")
 
 
-def simulate(  # noqa: PLR0913 - what an observation is
+def simulate(
     folder: Path,
     *,
     frames: int = 16,
     shape: tuple[int, int] = (576, 384),
-    start: str = "1994-04-06T20:00:00Z",
     seed: int = 7,
     instrument: str = "clementine-star-tracker",
 ) -> list[Path]:
@@ -62,8 +62,6 @@ def simulate(  # noqa: PLR0913 - what an observation is
         How many, at least one.
     shape
         Rows and columns.
-    start
-        UTC of the first exposure.
     seed
         Of the random numbers; the same seed writes the same bytes.
     instrument
@@ -72,7 +70,7 @@ def simulate(  # noqa: PLR0913 - what an observation is
     rng = np.random.default_rng(seed)
     sky = _sky(rng, shape)
     exposure = np.resize(np.array(EXPOSURES), frames)
-    times = parse_utc(start) + _CADENCE * np.arange(frames, dtype=np.int64)
+    times = parse_utc(_START) + _CADENCE * np.arange(frames, dtype=np.int64)
     limb = _limb(frames, shape)
     moon = np.stack([_inside(shape, *circle) for circle in limb])
     saturated = np.zeros((frames, *shape), bool)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ilrs_science.simulate.pds4 import Pair, array_xml, field_xml, group_xml, table_xml, write_product
+from ilrs_science.simulate.pds4 import Array, Field, Group, Label, Pair, Table, write_product
 
 _UTC0 = np.datetime64("2009-12-31T16:00:00", "ms")
 """Zero of the radar's clock: midnight of 2010-01-01 in Beijing."""
@@ -85,26 +85,27 @@ def lpr_pair(
     table["CHANNEL_1_RECORD_COUNT"] = table["CHANNEL_2_RECORD_COUNT"] = np.arange(1, records + 1)
     table["VALID_DATA_LENGTH"] = 2048
     name = "CE4_GRAS_LPR-2B_SCI_N_20190104080000_20190104090000_0001_A.2B"
-    xml = table_xml("Binary", _lpr_fields(), records, length=LPR.itemsize)
-    span = (str(moment[0]), str(moment[-1]))
-    pair = write_product(folder, name, table.tobytes(), xml, span=span, mission=_lander("LPR", "2B"), schema=_COMMAS)
+    described = Table("Binary", _lpr_fields(), records, length=LPR.itemsize)
+    label = Label(span=(str(moment[0]), str(moment[-1])), mission=_lander("LPR", "2B"), schema=_COMMAS)
+    pair = write_product(folder, name, table.tobytes(), [described], label)
     truth = {one: np.ascontiguousarray(table[one]) for one in _FIELDS if one != "TIME"}
     return Pair(pair.data, pair.label, {**truth, "time": moment})
 
 
-def _lpr_fields() -> list[str]:
+def _lpr_fields() -> list[Field | Group]:
     """Return what the label says of the fields of a radar record."""
     kinds = {"u1": "UnsignedByte", "u2": "UnsignedLSB2", "f4": "IEEE754MSBSingle", "V6": "UnsignedByte"}
-    fields, start = [], 1
+    fields: list[Field | Group] = []
+    start = 1
     for one in _FIELDS:
         kind, shape = LPR[one].base, LPR[one].shape
         length = LPR[one].itemsize
         said = kinds[kind.str[1:]]
         if one == "ECHO_DATA":
-            inner = field_xml("Binary", one, "IEEE754LSBSingle", 1, 4, unit="none")
-            fields.append(group_xml("Binary", one, shape[0], [inner], start, length))
+            inner = Field(one, "IEEE754LSBSingle", 1, 4, unit="none")
+            fields.append(Group(one, shape[0], [inner], start, length))
         else:
-            fields.append(field_xml("Binary", one, said, start, length, unit="m" if "POSITION" in one else "none"))
+            fields.append(Field(one, said, start, length, unit="m" if "POSITION" in one else "none"))
         start += length
     return fields
 
@@ -121,15 +122,15 @@ def lnd_pair(folder: Path, *, records: int = 40, seed: int = 5) -> Pair:
     }
     rows = zip(moment, truth["TID"], truth["COUNTS"], truth["SPECTRUM"], strict=True)
     lines = [f"{t}Z  {dose:g} {n}   {' '.join(f'{x:g}' for x in four)}\r\n" for t, dose, n, four in rows]
-    fields = [
-        field_xml("Character", "TIME", "ASCII_Date_Time_YMD_UTC", 1, 24),
-        field_xml("Character", "TID", "ASCII_Real", 26, 8, unit="uGy/h"),
-        field_xml("Character", "COUNTS", "ASCII_Integer", 35, 8),
-        group_xml("Character", "SPECTRUM", 4, [field_xml("Character", "SPECTRUM", "ASCII_Real", 1, 9)], 44, 36),
+    fields: list[Field | Group] = [
+        Field("TIME", "ASCII_Date_Time_YMD_UTC", 1, 24),
+        Field("TID", "ASCII_Real", 26, 8, unit="uGy/h"),
+        Field("COUNTS", "ASCII_Integer", 35, 8),
+        Group("SPECTRUM", 4, [Field("SPECTRUM", "ASCII_Real", 1, 9)], 44, 36),
     ]
-    xml = table_xml("Character", fields, records, length=82)
+    described = Table("Character", fields, records, length=82)
     name = "CE4_GRAS_LND-TID_SCI_P_20190105000000_20190105010000_0002_B.2A"
-    pair = write_product(folder, name, "".join(lines).encode(), xml, mission=_lander("LND", "2A"))
+    pair = write_product(folder, name, "".join(lines).encode(), [described], Label(mission=_lander("LND", "2A")))
     return Pair(pair.data, pair.label, truth)
 
 
@@ -137,10 +138,10 @@ def pcam_pair(folder: Path, *, shape: tuple[int, int] = (36, 48), seed: int = 6)
     """Write an image without header, little-endian, whose label gives a thousandth of the file size."""
     image = np.random.default_rng(seed).integers(0, 1024, shape).astype("<u2")
     name = "CE4_GRAS_PCAML-C-008_SCI_N_20190104041518_20190104041518_0001_B.2B"
-    xml = array_xml("Array_2D_Image", "", "UnsignedLSB2", {"Line": shape[0], "Sample": shape[1]})
+    described = Array("Array_2D_Image", "", "UnsignedLSB2", {"Line": shape[0], "Sample": shape[1]})
     span = ("2019-01-04T04:15:18.000", "2019-01-04T04:15:18.000")
-    size = image.nbytes // 1000
-    pair = write_product(folder, name, image.tobytes(), xml, size=size, span=span, mission=_lander("PCAML", "2B"))
+    label = Label(size=image.nbytes // 1000, span=span, mission=_lander("PCAML", "2B"))
+    pair = write_product(folder, name, image.tobytes(), [described], label)
     return Pair(pair.data, pair.label, {"Array_2D_Image": image})
 
 
@@ -148,9 +149,9 @@ def vnis_pair(folder: Path, *, bands: int = 5, seed: int = 7) -> Pair:
     """Write a cube of spectral radiance; its label says UTF-8 and has Chinese text in GB18030."""
     cube = np.random.default_rng(seed).uniform(0, 60, (bands, 6, 7)).astype("<f4")
     name = "CE4_GRAS_VNIS-VD_SCI_N_20190104120000_20190104120100_0003_B.2B"
-    xml = array_xml("Array_3D_Image", "", "IEEE754LSBSingle", {"Band": bands, "Line": 6, "Sample": 7})
+    described = Array("Array_3D_Image", "", "IEEE754LSBSingle", {"Band": bands, "Line": 6, "Sample": 7})
     about = _lander("VNIS", "2B") + "<note>可见近红外成像光谱仪</note>"
-    pair = write_product(folder, name, cube.tobytes(), xml, mission=about, encoding="gb18030")
+    pair = write_product(folder, name, cube.tobytes(), [described], Label(mission=about, encoding="gb18030"))
     return Pair(pair.data, pair.label, {"Array_3D_Image": cube})
 
 

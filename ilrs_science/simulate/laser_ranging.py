@@ -6,6 +6,7 @@ Laser Ranging Prediction Format", versions 1.01 and 2.00.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +21,30 @@ type Truth = dict[str, dict[str, NDArray[np.generic]]]
 _SYSTEMS = (("std1", 532.0), ("std2", 1064.0))
 _DISTANCE = 384400.0  # km, of the Moon
 _PICOSECONDS = 10**12
+_SEED = 3
 _FLAGS = "0 0 0 0 1 0 2 0"
 
 
-def write_crd(  # noqa: PLR0913 - what such a file can be
-    path: Path,
-    *,
-    version: int = 2,
-    sessions: int = 3,
-    points: int = 12,
-    start: str = "2031-03-01T23:58:00",
-    upper: bool = True,
-    mixed: bool = True,
-    seed: int = 3,
+@dataclass(frozen=True)
+class _Session:
+    """Four minutes of ranging, in a file."""
+
+    number: int
+    begin: int
+    """UTC ns."""
+    points: int
+    """Ranges of either kind."""
+    version: int
+    """Of the format of the file."""
+
+
+def write_crd(
+    path: Path, *, version: int = 2, size: tuple[int, int] = (3, 12), upper: bool = True, mixed: bool = True
 ) -> Truth:
     """Write ranges to the reflector of Apollo 15 and return what they are, by kind of record.
 
-    Sessions follow one another by 22 hours; every one lasts four minutes from `start`, so that the first one passes
-    midnight. Each has ranges of two colours, both as full rate and as normal points, weather, pointing and calibration.
+    Sessions follow one another by 22 hours; every one lasts four minutes, and the first one passes midnight. Each has
+    ranges of two colours, both as full rate and as normal points, weather, pointing and calibration.
 
     Parameters
     ----------
@@ -45,23 +52,20 @@ def write_crd(  # noqa: PLR0913 - what such a file can be
         File to write.
     version
         Of the format, 1 or 2; a file of version 1 writes -1 where one of version 2 writes `na`.
-    sessions, points
+    size
         How many sessions, and ranges of either kind in each.
-    start
-        UTC of the first session.
     upper
         Whether tags are in upper case.
     mixed
         Whether the records of a session are out of order, and its configuration comes last.
-    seed
-        Of the random numbers; the same seed writes the same bytes.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_SEED)
+    sessions, points = size
     truth: dict[str, dict[str, list[float]]] = {}
     lines = [f"H1 CRD {version:2d} 2031  3  5  1"]
     for number in range(sessions):
-        begin = int(np.datetime64(start, "ns").astype(np.int64)) + number * 22 * 3600 * SECOND
-        records = _session_records(rng, truth, number, begin, points, version)
+        begin = int(np.datetime64("2031-03-01T23:58:00", "ns").astype(np.int64)) + number * 22 * 3600 * SECOND
+        records = _session_records(rng, truth, _Session(number, begin, points, version))
         if mixed:
             records = [records[place] for place in rng.permutation(len(records))]
         lines += _headers(version, begin, begin + 240 * SECOND)
@@ -87,32 +91,28 @@ def _calendar(utc: int) -> str:
     return f"{int(year):4d} {int(month):2d} {int(day):2d} {int(hour):2d} {int(minute):2d} {int(second):2d}"
 
 
-def _session_records(  # noqa: PLR0913, PLR0917 - what a session is
-    rng: np.random.Generator,
-    truth: dict[str, dict[str, list[float]]],
-    number: int,
-    begin: int,
-    points: int,
-    version: int,
+def _session_records(
+    rng: np.random.Generator, truth: dict[str, dict[str, list[float]]], session: _Session
 ) -> list[str]:
     """Return the records of a session, and add what they say to the truth."""
-    absent = "na" if version > 1 else "-1"
+    begin = session.begin
+    absent = "na" if session.version > 1 else "-1"
     lines = []
 
     def keep(kind: str, text: str, clock: str, time: int, **values: float) -> None:
         lines.append(text)
-        row = {"session": number, "time": time, "seconds_of_day": float(clock), **values}
+        row = {"session": session.number, "time": time, "seconds_of_day": float(clock), **values}
         for name, value in row.items():
             truth.setdefault(kind, {}).setdefault(name, []).append(value)
 
     for kind, tag in (("full_rate", "10"), ("normal_points", "11")):
-        for _ in range(points):
+        for _ in range(session.points):
             clock, time = _epoch(rng, begin)
             flight = round(2 * _DISTANCE / SPEED_OF_LIGHT + rng.uniform(-1e-3, 1e-3), 12)
             system, wavelength = _SYSTEMS[int(rng.integers(2))]
             rms, count = round(rng.uniform(50, 400), 1), int(rng.integers(1, 99))
             tail = f"2 0 0 {count} {absent}" if tag == "10" else f"120.0 {count} {rms:.1f} {absent} {absent} 0.0 4.9 0"
-            tail += f" {absent}" if version > 1 and tag == "11" else ""
+            tail += f" {absent}" if session.version > 1 and tag == "11" else ""
             values = {"time_of_flight": flight, "wavelength": wavelength}
             values |= {"receive_amplitude": count} if tag == "10" else {"raw_ranges": count, "bin_rms": rms}
             keep(kind, f"{tag} {clock} {flight:.12f} {system} 2 {tail}", clock, time, **values)
@@ -139,15 +139,7 @@ def _epoch(rng: np.random.Generator, begin: int) -> tuple[str, int]:
     return text, int(utc_to_tai(nanoseconds))
 
 
-def write_cpf(  # noqa: PLR0913 - what such a file can be
-    path: Path,
-    *,
-    version: int = 2,
-    steps: int = 20,
-    start: str = "2031-03-01T23:30:00",
-    lunar: bool = True,
-    seed: int = 3,
-) -> dict[str, NDArray[np.generic]]:
+def write_cpf(path: Path, *, version: int = 2, steps: int = 20, lunar: bool = True) -> dict[str, NDArray[np.generic]]:
     """Write a prediction, a position every 300 s with its velocity and corrections, and return what it says.
 
     Parameters
@@ -158,15 +150,11 @@ def write_cpf(  # noqa: PLR0913 - what such a file can be
         Of the format, 1 or 2.
     steps
         How many times.
-    start
-        UTC of the first position.
     lunar
         Whether there are two positions a time, outwards and back, as for targets on the Moon; or one of a satellite.
-    seed
-        Of the random numbers.
     """
-    rng = np.random.default_rng(seed)
-    begin = int(np.datetime64(start, "ns").astype(np.int64))
+    rng = np.random.default_rng(_SEED)
+    begin = int(np.datetime64("2031-03-01T23:30:00", "ns").astype(np.int64))
     end = begin + (steps - 1) * 300 * SECOND
     sequence = "601  1" if version > 1 else "6011"
     location = " 3" if version > 1 else ""

@@ -55,36 +55,29 @@ STATIONS = (
     Station("haworth", 0x1A3, (1.0, 2.0, -7.0), 120_000_000, 3.0e-7, 900_000_000),
 )
 
+START = "2031-03-01T00:00:00Z"
+"""UTC of the first slot."""
+
 _NOISE = 0.05  # nT, 1 sigma
 _SPIKE = (20.0, 100.0)  # nT
 _REFERENCE_SPAN = 400 * 86400 * SECOND
 
 
-def simulate(  # noqa: PLR0913 - what a campaign is
-    folder: Path,
-    *,
-    start: str = "2031-03-01T00:00:00Z",
-    hours: int = 24,
-    period_ms: int = 1000,
-    files_per_day: int = 24,
-    seed: int = 7,
-    flaws: bool = True,
+def simulate(
+    folder: Path, *, hours: int = 24, files_per_day: int = 24, seed: int = 7, flaws: bool = True
 ) -> list[Path]:
     """Write a campaign of three stations and return its raw files.
 
-    Below `folder` come `raw/<site>/<site>-NNN.fgm`, `references/` with gain matrices and clocks, and `truth.npz` with
+    Samples lie in the middle of slots of a second, from `START` on. Below `folder` come `raw/<site>/<site>-NNN.fgm`,
+    `references/` with gain matrices and clocks, and `truth.npz` with
     the true times and field and where gaps and spikes were put.
 
     Parameters
     ----------
     folder
         Made if it is not there.
-    start
-        UTC of the first sample slot; samples lie in the middle of their slots.
     hours
         Length of the campaign.
-    period_ms
-        Time between vectors, ms.
     files_per_day
         Files a station writes in a day.
     seed
@@ -93,10 +86,9 @@ def simulate(  # noqa: PLR0913 - what a campaign is
         Whether to put in gaps, repeated and misordered packets, and spikes.
     """
     rng = np.random.default_rng(seed)
-    begin = parse_utc(start)
-    step = period_ms * SECOND // 1000
-    packets = -(-hours * 3600 * 1000 // (period_ms * VECTORS))
-    times = begin + step // 2 + step * np.arange(packets * VECTORS, dtype=np.int64)
+    begin = parse_utc(START)
+    packets = -(-hours * 3600 // VECTORS)
+    times = begin + SECOND // 2 + SECOND * np.arange(packets * VECTORS, dtype=np.int64)
     truth: dict[str, NDArray[Any]] = {"time": times}
     index: list[dict[str, Any]] = []
     files = []
@@ -109,11 +101,12 @@ def simulate(  # noqa: PLR0913 - what a campaign is
         measured = field + rng.normal(0, _NOISE, field.shape)
         measured[spikes] += rng.uniform(*_SPIKE, (int(spikes.sum()), 3)) * rng.choice([-1, 1], (int(spikes.sum()), 3))
         counts = np.rint(measured @ np.linalg.inv(matrix).T + offset)
-        records = _records(np.clip(counts, -32768, 32767).astype(np.int16), times, period_ms, station, begin)
+        records = _records(np.clip(counts, -32768, 32767).astype(np.int16), times, station, begin)
         lost = _lost_packets(rng, packets) if flaws else np.zeros(packets, bool)
-        files += _write_files(
-            folder / "raw" / station.name, station, records, lost, _count_of_files(hours, files_per_day), rng, flaws
-        )
+        parts = np.array_split(np.arange(packets), max(1, round(hours * files_per_day / 24)))
+        sent = [rows[~lost[rows]] for rows in parts]
+        received = [_relayed(rng, rows) if flaws and len(rows) else rows for rows in sent]
+        files += _write_files(folder / "raw" / station.name, station, [records[rows] for rows in received])
         truth |= {f"b_{station.name}": field.astype("f4"), f"spike_{station.name}": spikes}
         truth[f"lost_{station.name}"] = np.repeat(lost, VECTORS)
         index += _write_references(folder / "references", station, matrix, offset, begin)
@@ -140,14 +133,12 @@ def _calibration(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray
     return 0.01 * (np.eye(3) + rng.normal(0, 0.01, (3, 3))), np.rint(rng.normal(0, 50, 3))
 
 
-def _records(
-    counts: NDArray[np.int16], times: NDArray[np.int64], period_ms: int, station: Station, begin: int
-) -> NDArray[Any]:
+def _records(counts: NDArray[np.int16], times: NDArray[np.int64], station: Station, begin: int) -> NDArray[Any]:
     records = np.zeros(len(counts) // VECTORS, PACKET)
     first = times[::VECTORS]
     records["seconds"], rest = np.divmod(_reading(first, station, begin), SECOND)
     records["fraction"] = np.minimum(np.rint(rest * 65536 / SECOND), 65535)
-    records["period_ms"] = period_ms
+    records["period_ms"] = 1000
     records["counts"] = counts.reshape(-1, VECTORS, 3)
     records["sequence"] = 0xC000 | (np.arange(len(records)) & 0x3FFF)
     return records
@@ -166,34 +157,24 @@ def _lost_packets(rng: np.random.Generator, packets: int) -> NDArray[np.bool_]:
     return lost
 
 
-def _count_of_files(hours: int, files_per_day: int) -> int:
-    return max(1, round(hours * files_per_day / 24))
+def _relayed(rng: np.random.Generator, sent: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return packets as a relay delivers them that repeats some, and a pair of them in the wrong order."""
+    again = rng.choice(sent, max(1, len(sent) // 60), replace=False)
+    received = np.sort(np.concatenate([sent, again]), kind="stable")
+    swap = int(rng.integers(0, max(1, len(received) - 1)))
+    received[swap : swap + 2] = received[swap : swap + 2][::-1]
+    return received
 
 
-def _write_files(  # noqa: PLR0913, PLR0917
-    folder: Path,
-    station: Station,
-    records: NDArray[Any],
-    lost: NDArray[np.bool_],
-    count: int,
-    rng: np.random.Generator,
-    flaws: bool,
-) -> list[Path]:
+def _write_files(folder: Path, station: Station, parts: list[NDArray[Any]]) -> list[Path]:
+    """Write the packets of each part into a file; where all were lost there is none."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    for number, rows in enumerate(np.array_split(np.arange(len(records)), count)):
-        kept = rows[~lost[rows]]
-        if not len(kept):
-            continue
-        if flaws:
-            # A relay that repeats some packets, and delivers a pair in the wrong order.
-            again = rng.choice(kept, max(1, len(kept) // 60), replace=False)
-            kept = np.sort(np.concatenate([kept, again]), kind="stable")
-            swap = int(rng.integers(0, max(1, len(kept) - 1)))
-            kept[swap : swap + 2] = kept[swap : swap + 2][::-1]
-        path = folder / f"{station.name}-{number:03d}.fgm"
-        path.write_bytes(write_packets(records[kept], station.apid))
-        files.append(path)
+    for number, packets in enumerate(parts):
+        if len(packets):
+            path = folder / f"{station.name}-{number:03d}.fgm"
+            path.write_bytes(write_packets(packets, station.apid))
+            files.append(path)
     return files
 
 

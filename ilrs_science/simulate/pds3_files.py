@@ -23,8 +23,8 @@ SPECIAL = {"MISSING_CONSTANT": "16#FF7FFFFB#", "CORE_LOW_INSTR_SATURATION": "-99
 _STORAGE = {"BAND_SEQUENTIAL": (0, 1, 2), "LINE_INTERLEAVED": (1, 0, 2), "SAMPLE_INTERLEAVED": (1, 2, 0)}
 
 
-def companded_file(  # noqa: PLR0913 - what is wrong with it
-    folder: Path, *, lines: int = 8, samples: int = 24, stale: int = 0, padding: bytes = b"", seed: int = 3
+def companded_file(
+    folder: Path, *, shape: tuple[int, int] = (8, 24), stale: int = 0, padding: bytes = b""
 ) -> tuple[Path, Truth]:
     """Write a camera's image of 12 bits that was companded to 8, with an attached label.
 
@@ -32,27 +32,25 @@ def companded_file(  # noqa: PLR0913 - what is wrong with it
     ----------
     folder
         Where to.
-    lines, samples
-        Size of the image.
+    shape
+        Lines and samples of the image.
     stale
         Bytes that the pointer of the label is too small, as in labels that were edited.
     padding
         Bytes between the label and the image.
-    seed
-        Of the random numbers.
 
     Returns
     -------
-    The file; `counts` before companding and `packed`, uint16 and uint8, shape (lines, samples).
+    The file; `counts` before companding and `packed`, uint16 and uint8.
     """
-    counts = np.random.default_rng(seed).integers(0, 4096, (lines, samples), np.uint16)
+    counts = np.random.default_rng(3).integers(0, 4096, shape, np.uint16)
     segment = np.searchsorted(XTERM, counts, side="right") - 1
     packed = np.floor(np.take(BTERM, segment) + np.take(MTERM, segment) * counts).astype(np.uint8)
     terms = {"BTERM": BTERM, "MTERM": MTERM, "XTERM": XTERM}
-    image = {"LINES": lines, "LINE_SAMPLES": samples, "SAMPLE_BITS": 8, "SAMPLE_TYPE": "LSB_INTEGER"}
+    image = {"LINES": shape[0], "LINE_SAMPLES": shape[1], "SAMPLE_BITS": 8, "SAMPLE_TYPE": "LSB_INTEGER"}
     keywords: dict[str, Any] = {
         "RECORD_TYPE": "FIXED_LENGTH",
-        "RECORD_BYTES": samples,
+        "RECORD_BYTES": shape[1],
         **({"FILE_RECORDS": 52225} if stale else {}),
         "^IMAGE": "{at} <BYTES>",
         "DATA_SET_ID": "LRO-L-LROC-2-EDR-V1.0",

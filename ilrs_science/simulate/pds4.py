@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,149 +57,198 @@ def tables_product(folder: Path, *, records: int = 12, seed: int = 8) -> Pair:
     comma = "".join(",".join((f'"{row[0]}"', *map(str, row[1:]))) + "\r\n" for row in rows)
     parts = [b"A HEADER OF TEXT\r\n", binary.tobytes(), fixed.encode(), comma.encode(), cube.tobytes()]
     starts = [0, *np.cumsum([len(part) for part in parts]).tolist()]
-    standard = "<parsing_standard_id>7-Bit ASCII Text</parsing_standard_id>"
-    size = f"<object_length unit='byte'>{starts[1]}</object_length>"
-    xml = [f"<Header><offset unit='byte'>0</offset>{size}{standard}</Header>"]
+    structures: list[Header | Table | Array] = [Header(starts[1])]
     for style, start, length in zip(_STYLES, starts[1:], (kind.itemsize, len(fixed) // records, 0), strict=False):
         types, places, (place, width) = _STYLES[style]
         stamp, *numbers, item = types
         names = zip(("stamp", "real", "count"), (stamp, *numbers), places, strict=True)
-        fields = [field_xml(style, one, said, *at) for one, said, at in names]
-        inner = group_xml(style, "inner", 2, [field_xml(style, "pair", item, 1, width)], 1, 2 * width)
-        fields.append(group_xml(style, "outer", 3, [inner], place, 6 * width))
-        xml.append(table_xml(style, fields, records, length=length, offset=start, name=style.lower()))
+        fields = [Field(one, said, *at) for one, said, at in names]
+        inner = Group("inner", 2, [Field("pair", item, 1, width)], 1, 2 * width)
+        outer = Group("outer", 3, [inner], place, 6 * width)
+        structures.append(Table(style, [*fields, outer], records, length, start, style.lower()))
     constants = {"missing_constant": "-32768", "saturated_constant": "-32767"}
     axes = {"Band": 2, "Line": 3, "Sample": 4}
-    xml.append(
-        array_xml("Array_3D", "cube", "SignedMSB2", axes, offset=starts[4], scaling=(0.5, 10.0), constants=constants)
+    structures.append(
+        Array("Array_3D", "cube", "SignedMSB2", axes, starts[4], scaling=(0.5, 10.0), constants=constants)
     )
-    pair = write_product(folder, "product.dat", b"".join(parts), "\n".join(xml), suffix=".xml")
+    pair = write_product(folder, "product.dat", b"".join(parts), structures, Label(suffix=".xml"))
     values = np.where(np.isin(cube, (-32768, -32767)), np.nan, cube * 0.5 + 10.0).astype(np.float32)
     return Pair(pair.data, pair.label, {**truth, "cube": values})
 
 
-def field_xml(  # noqa: PLR0913 - what a label says of a field
-    style: str, name: str, kind: str, location: int = 0, length: int = 0, *, unit: str = "", more: str = ""
-) -> str:
-    """Return the element of a field; `style` is Binary, Character or Delimited, locations are from 1."""
-    place = f"<field_location unit='byte'>{location}</field_location>" if location else ""
-    size = f"<field_length unit='byte'>{length}</field_length>" if length else ""
-    told = f"<unit>{escape(unit)}</unit>" if unit else ""
-    named = f"<name>{escape(name)}</name>{place}<data_type>{kind}</data_type>{size}{told}{more}"
-    return f"<Field_{style}>{named}</Field_{style}>"
+@dataclass(frozen=True)
+class Field:
+    """A field, as a label has it."""
+
+    name: str
+    kind: str
+    """`data_type`."""
+    location: int = 0
+    """First byte, from 1."""
+    length: int = 0
+    unit: str = ""
+    more: str = ""
+    """Further elements."""
+
+    def xml(self, style: str) -> str:
+        """Return its element in a table of a style."""
+        place = f"<field_location unit='byte'>{self.location}</field_location>" if self.location else ""
+        size = f"<field_length unit='byte'>{self.length}</field_length>" if self.length else ""
+        told = f"<unit>{escape(self.unit)}</unit>" if self.unit else ""
+        named = f"<name>{escape(self.name)}</name>{place}<data_type>{self.kind}</data_type>{size}{told}{self.more}"
+        return f"<Field_{style}>{named}</Field_{style}>"
 
 
-def group_xml(  # noqa: PLR0913, PLR0917 - what a label says of a group
-    style: str, name: str, repetitions: int, inside: list[str], location: int = 0, length: int = 0
-) -> str:
-    """Return the element of a group of fields and groups, `length` bytes with all of its repetitions."""
-    place = f"<group_location unit='byte'>{location}</group_location>" if location and length else ""
-    size = f"<group_length unit='byte'>{length}</group_length>" if location and length else ""
-    named = f"<name>{escape(name)}</name><repetitions>{repetitions}</repetitions>{_counts(inside)}{place}{size}"
-    return f"<Group_Field_{style}>{named}{''.join(inside)}</Group_Field_{style}>"
+@dataclass(frozen=True)
+class Group:
+    """A group of fields and groups, `length` bytes with all of its repetitions."""
+
+    name: str
+    repetitions: int
+    inside: Sequence[Field | Group]
+    location: int = 0
+    length: int = 0
+
+    def xml(self, style: str) -> str:
+        """Return its element in a table of a style."""
+        placed = self.location and self.length
+        place = f"<group_location unit='byte'>{self.location}</group_location>" if placed else ""
+        size = f"<group_length unit='byte'>{self.length}</group_length>" if placed else ""
+        named = f"<name>{escape(self.name)}</name><repetitions>{self.repetitions}</repetitions>"
+        inside = "".join(one.xml(style) for one in self.inside)
+        return f"<Group_Field_{style}>{named}{_counts(self.inside)}{place}{size}{inside}</Group_Field_{style}>"
 
 
-def table_xml(  # noqa: PLR0913 - what a label says of a table
-    style: str, fields: list[str], records: int, *, length: int = 0, offset: int = 0, name: str = ""
-) -> str:
-    """Return the element of a table of records of `length` bytes."""
-    size = f"<record_length unit='byte'>{length}</record_length>" if length else ""
-    comma = "<field_delimiter>Comma</field_delimiter>" if style == "Delimited" else ""
-    place = f"<offset unit='byte'>{offset}</offset>"
-    place += "<parsing_standard_id>PDS DSV 1</parsing_standard_id>" if style == "Delimited" else ""
-    ends = "" if style == "Binary" else "<record_delimiter>Carriage-Return Line-Feed</record_delimiter>"
-    named = f"<name>{escape(name)}</name>" if name else ""
-    return (
-        f"<Table_{style}>{named}{place}<records>{records}</records>{ends}{comma}"
-        f"<Record_{style}>{_counts(fields)}{size}{''.join(fields)}</Record_{style}></Table_{style}>"
-    )
+@dataclass(frozen=True)
+class Header:
+    """A text before the tables."""
+
+    length: int
+
+    def xml(self) -> str:
+        """Return its element."""
+        size = f"<object_length unit='byte'>{self.length}</object_length>"
+        standard = "<parsing_standard_id>7-Bit ASCII Text</parsing_standard_id>"
+        return f"<Header><offset unit='byte'>0</offset>{size}{standard}</Header>"
 
 
-def _counts(inside: list[str]) -> str:
-    groups = sum(one.startswith("<Group") for one in inside)
+@dataclass(frozen=True)
+class Table:
+    """A table of records."""
+
+    style: str
+    """Binary, Character or Delimited."""
+    fields: Sequence[Field | Group]
+    records: int
+    length: int = 0
+    """Bytes of a record."""
+    offset: int = 0
+    name: str = ""
+
+    def xml(self) -> str:
+        """Return its element."""
+        style, delimited = self.style, self.style == "Delimited"
+        size = f"<record_length unit='byte'>{self.length}</record_length>" if self.length else ""
+        comma = "<field_delimiter>Comma</field_delimiter>" if delimited else ""
+        place = f"<offset unit='byte'>{self.offset}</offset>"
+        place += "<parsing_standard_id>PDS DSV 1</parsing_standard_id>" if delimited else ""
+        ends = "" if style == "Binary" else "<record_delimiter>Carriage-Return Line-Feed</record_delimiter>"
+        named = f"<name>{escape(self.name)}</name>" if self.name else ""
+        fields = "".join(one.xml(style) for one in self.fields)
+        return (
+            f"<Table_{style}>{named}{place}<records>{self.records}</records>{ends}{comma}"
+            f"<Record_{style}>{_counts(self.fields)}{size}{fields}</Record_{style}></Table_{style}>"
+        )
+
+
+def _counts(inside: Sequence[Field | Group]) -> str:
+    groups = sum(isinstance(one, Group) for one in inside)
     return f"<fields>{len(inside) - groups}</fields><groups>{groups}</groups>"
 
 
-def array_xml(  # noqa: PLR0913 - what a label says of an array
-    tag: str,
-    name: str,
-    kind: str,
-    axes: dict[str, int],
-    *,
-    offset: int = 0,
-    order: str = "Last Index Fastest",
-    scaling: tuple[float, float] | None = None,
-    constants: dict[str, str] | None = None,
-) -> str:
-    """Return the element of an array in a label."""
-    scale = f"<scaling_factor>{scaling[0]}</scaling_factor><value_offset>{scaling[1]}</value_offset>" if scaling else ""
-    special = "".join(f"<{key}>{value}</{key}>" for key, value in (constants or {}).items())
-    lines = "".join(
-        f"<Axis_Array><axis_name>{axis}</axis_name><elements>{size}</elements>"
-        f"<sequence_number>{number}</sequence_number></Axis_Array>"
-        for number, (axis, size) in enumerate(axes.items(), 1)
-    )
-    return (
-        f"<{tag}>{f'<name>{name}</name>' if name else ''}<offset unit='byte'>{offset}</offset><axes>{len(axes)}</axes>"
-        f"<axis_index_order>{order}</axis_index_order><Element_Array><data_type>{kind}</data_type>{scale}"
-        f"</Element_Array>{lines}{f'<Special_Constants>{special}</Special_Constants>' if special else ''}</{tag}>"
-    )
+@dataclass(frozen=True)
+class Array:
+    """An array."""
+
+    tag: str
+    """`Array_3D_Image` and the like."""
+    name: str
+    kind: str
+    """`data_type` of an element."""
+    axes: Mapping[str, int]
+    """Their sizes."""
+    offset: int = 0
+    order: str = "Last Index Fastest"
+    scaling: tuple[float, float] | None = None
+    """Factor and offset of values."""
+    constants: Mapping[str, str] = field(default_factory=dict)
+    """Special constants."""
+
+    def xml(self) -> str:
+        """Return its element."""
+        scale = ""
+        if self.scaling:
+            factor, shift = self.scaling
+            scale = f"<scaling_factor>{factor}</scaling_factor><value_offset>{shift}</value_offset>"
+        special = "".join(f"<{key}>{value}</{key}>" for key, value in self.constants.items())
+        constants = f"<Special_Constants>{special}</Special_Constants>" if special else ""
+        lines = "".join(
+            f"<Axis_Array><axis_name>{axis}</axis_name><elements>{size}</elements>"
+            f"<sequence_number>{number}</sequence_number></Axis_Array>"
+            for number, (axis, size) in enumerate(self.axes.items(), 1)
+        )
+        named = f"<name>{self.name}</name>" if self.name else ""
+        return (
+            f"<{self.tag}>{named}<offset unit='byte'>{self.offset}</offset><axes>{len(self.axes)}</axes>"
+            f"<axis_index_order>{self.order}</axis_index_order><Element_Array><data_type>{self.kind}</data_type>{scale}"
+            f"</Element_Array>{lines}{constants}</{self.tag}>"
+        )
 
 
-def write_product(  # noqa: PLR0913 - what a label says of a product
-    folder: Path,
-    name: str,
-    data: bytes,
-    structures: str,
-    *,
-    suffix: str = "",
-    size: int | None = None,
-    span: tuple[str, str] = ("", ""),
-    mission: str = "",
-    schema: str = f"{_PDS4} https://pds.nasa.gov/pds4/pds/v1/PDS4_PDS_1B00.xsd",
-    encoding: str = "utf-8",
+@dataclass(frozen=True)
+class Label:
+    """What a label says beside its structures, and how it is written."""
+
+    suffix: str = ""
+    """In place of that of the data; by default the label is `<name>L`."""
+    size: int | None = None
+    """Bytes of the data, as it says; by default the right number."""
+    span: tuple[str, str] = ("", "")
+    """Start and stop, UTC without a zone."""
+    mission: str = ""
+    """Elements of the mission area."""
+    schema: str = f"{_PDS4} https://pds.nasa.gov/pds4/pds/v1/PDS4_PDS_1B00.xsd"
+    """`schemaLocation`."""
+    encoding: str = "utf-8"
+    """What it is written in; it always says UTF-8."""
+
+
+def write_product(
+    folder: Path, name: str, data: bytes, structures: Sequence[Header | Table | Array], label: Label
 ) -> Pair:
-    """Write a data file and its label.
-
-    Parameters
-    ----------
-    folder, name, data
-        The data file; `folder` is made if it is not there.
-    structures
-        Elements of its tables and arrays.
-    suffix
-        Of the label, in place of that of the data; by default the label is `<name>L`.
-    size
-        Bytes that the label says; by default the right number.
-    span
-        Start and stop, UTC without a zone.
-    mission
-        Elements of the mission area.
-    schema
-        `schemaLocation`.
-    encoding
-        Of the label, which always says UTF-8.
-    """
+    """Write a data file and its label; `folder` is made if it is not there."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
-    label = path.with_suffix(suffix) if suffix else folder / f"{name}L"
+    beside = path.with_suffix(label.suffix) if label.suffix else folder / f"{name}L"
     path.write_bytes(data)
-    told = zip(("start_date_time", "stop_date_time"), span, strict=True)
+    told = zip(("start_date_time", "stop_date_time"), label.span, strict=True)
     times = "".join(f"<{tag}>{one}Z</{tag}>" for tag, one in told if one)
-    area = f"<Mission_Area><product_id>{name}</product_id>{mission}</Mission_Area>" if mission else ""
-    digest = "" if mission else f"<md5_checksum>{hashlib.md5(data, usedforsecurity=False).hexdigest()}</md5_checksum>"
-    bytes_told = len(data) if size is None else size
+    area = f"<Mission_Area><product_id>{name}</product_id>{label.mission}</Mission_Area>" if label.mission else ""
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    digest = "" if label.mission else f"<md5_checksum>{md5}</md5_checksum>"
+    bytes_told = len(data) if label.size is None else label.size
+    described = "\n".join(one.xml() for one in structures)
     text = f"""<?xml version="1.0" encoding="UTF-8"?>
 <Product_Observational xmlns="{_PDS4}" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
- xsi:schemaLocation="{schema}">
+ xsi:schemaLocation="{label.schema}">
 <Identification_Area><logical_identifier>{name}</logical_identifier><title>simulated</title></Identification_Area>
 <Observation_Area><Time_Coordinates>{times}</Time_Coordinates>{area}
 </Observation_Area>
 <File_Area_Observational>
 <File><file_name>{name}</file_name><file_size unit="byte">{bytes_told}</file_size>{digest}</File>
-{structures}
+{described}
 </File_Area_Observational>
 </Product_Observational>
 """
-    label.write_text(text, encoding)
-    return Pair(path, label)
+    beside.write_text(text, label.encoding)
+    return Pair(path, beside)

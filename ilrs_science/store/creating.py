@@ -12,12 +12,13 @@ from zarr.storage import MemoryStore
 
 from ilrs_science.errors import CubeError
 from ilrs_science.model.part import digest
+from ilrs_science.store.bucket import answered
 from ilrs_science.store.coordinates import coordinates, values, write
 from ilrs_science.store.cube import FORMAT, ROOT, SHARD, Declaration, refuse_another, root_bytes
 from ilrs_science.store.encoding import array_layout, cf_attributes
 from ilrs_science.store.records import load
 from ilrs_science.store.shards import thrifty
-from ilrs_science.store.target import Target, answered
+from ilrs_science.store.target import Target
 
 
 def create(place: Target, wanted: Declaration, attributes: Mapping[str, Any]) -> None:

@@ -19,7 +19,9 @@ from zarr.storage import WrapperStore
 from ilrs_science.errors import CubeError, OutageError
 from ilrs_science.model.record import Record, Shard
 from ilrs_science.store import lease
-from ilrs_science.store.target import Folder, Found, Target
+from ilrs_science.store.folder import Folder
+from ilrs_science.store.found import Found
+from ilrs_science.store.target import Target
 
 type State = Literal["same", "moved", "other"]
 """Of a shard: as its record says; of the right size with another mark, so that its bytes must tell; or another one."""

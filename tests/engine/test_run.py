@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from ilrs_toys import raw
-from ilrs_toys.campaign import SECOND, START, Campaign, assert_same_bytes, equal, shard_files, values
+from ilrs_toys import doomed, raw
+from ilrs_toys.campaign import SECOND, START, Campaign, assert_same_bytes, equal, moved, shard_files, values
 
 import ilrs_science as ilrs
 from ilrs_science.errors import CountError, IlrsError, ReplaceError, StoreFullError
@@ -31,10 +31,9 @@ pytestmark = pytest.mark.usefixtures("toys")
 STEPS = ["by_reference", {"set_clock": {"limit": "3 s"}}, {"sum_near": {"window": "2 s"}}, "to_units"]
 
 
-@pytest.fixture
-def campaign(tmp_path: Path) -> Campaign:
-    """Return 24 s at two sites: overlaps, gaps, duplicates, bad records, samples outside, time going backwards."""
-    made = Campaign(tmp_path)
+def make(folder: Path) -> Campaign:
+    """Write 24 s at two sites: overlaps, gaps, duplicates, bad records, samples outside, time going backwards."""
+    made = Campaign(folder)
     made.write("a0.toy", "a", range(-3, 13))
     made.write("a1.toy", "a", [*range(20, 10, -1), *range(21, 30)], [raw.BAD_RECORD] + [raw.GOOD] * 18)
     made.write("b0.toy", "bb", [n / 4 for n in range(100) if n % 7])
@@ -48,11 +47,21 @@ def campaign(tmp_path: Path) -> Campaign:
 
 
 @pytest.fixture
-def straight(campaign: Campaign) -> Path:
-    """Return the cube of an undisturbed serial run."""
-    report = ilrs.run(campaign.pipeline(output="straight.zarr", steps=STEPS), executor="serial")
-    assert report.exit_code == 0
-    return campaign.folder / "straight.zarr"
+def campaign(tmp_path: Path) -> Campaign:
+    return make(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def done_once(toys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert ilrs.run(make(folder).pipeline(output="straight.zarr", steps=STEPS), executor="serial").exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def straight(campaign: Campaign, done_once: Path) -> Path:
+    """Return the cube of an undisturbed serial run, as if it had been made here."""
+    return moved(done_once / "straight.zarr", campaign.folder)
 
 
 def records_of(cube: Path) -> list[Record]:
@@ -100,45 +109,28 @@ def test_a_second_run_does_nothing_and_says_so(campaign: Campaign, straight: Pat
     assert after == before
 
 
-KILLED = """
-import json, os, signal, sys
-import ilrs_science as ilrs
-from ilrs_science.running.status import status
-from ilrs_science.store import records
+def killed(pipeline: dict[str, Any], executor: Any = "serial", *, part: int = 0, files: int = 0) -> int:
+    """Run a pipeline in another process, and kill it after a part or at a number of files; return how it ended."""
 
-records._MOST = 2  # a segment is written often, so that a killed run leaves some
+    def kill(record: Any, number: int, of: int) -> None:
+        if number == part:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-def kill(record, number, of):
-    if number == int(sys.argv[3]):
-        os.kill(os.getpid(), signal.SIGKILL)
+    def run() -> None:
+        records._MOST = 2  # a segment is written often, so that a killed run leaves some
+        ilrs.run(pipeline, executor=executor, workers=2, replace=True, progress=kill)
 
-if __name__ == "__main__":
-    ilrs.run(json.loads(sys.argv[1]), executor=sys.argv[2], workers=2, replace=True, progress=kill)
-"""
-
-
-@pytest.fixture
-def killed(tmp_path: Path) -> Callable[..., int]:
-    """Return a function that runs a pipeline in another process, and kills it after a part or at a number of files."""
-    script = tmp_path / "killed.py"
-    script.write_text(KILLED)
-
-    def run(pipeline: dict[str, Any], executor: str = "serial", *, part: int = 0, files: int = 0) -> int:
-        command = [sys.executable, str(script), json.dumps(pipeline), executor, str(part)]
-        process = subprocess.Popen(command, start_new_session=True)
-        cube = Path(pipeline["output"])
-        while files and process.poll() is None and sum(1 for one in cube.rglob("*") if one.is_file()) < files:
-            time.sleep(0.0005)
-        if files and process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        return process.wait()
-
-    return run
+    process, cube = doomed.forked(run), Path(pipeline["output"])
+    while files and sum(1 for one in cube.rglob("*") if one.is_file()) < files:
+        if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            break
+        time.sleep(0.0005)
+    if files:
+        os.kill(process, signal.SIGKILL)
+    return doomed.ended(process)
 
 
-def test_a_killed_run_resumed_equals_an_undisturbed_run(
-    campaign: Campaign, straight: Path, killed: Callable[..., int]
-) -> None:
+def test_a_killed_run_resumed_equals_an_undisturbed_run(campaign: Campaign, straight: Path) -> None:
     pipeline, cube = campaign.pipeline(output="killed.zarr", steps=STEPS), campaign.folder / "killed.zarr"
     # In the middle of the creation of the cube, and twice in the middle of the parts.
     assert killed(pipeline, files=9) == -signal.SIGKILL
@@ -157,9 +149,7 @@ def test_a_killed_run_resumed_equals_an_undisturbed_run(
     assert report.counts == ilrs.run(campaign.pipeline(output="straight.zarr", steps=STEPS)).counts
 
 
-def test_a_run_killed_over_changed_parameters_never_revives_an_old_record(
-    campaign: Campaign, straight: Path, killed: Callable[..., int]
-) -> None:
+def test_a_run_killed_over_changed_parameters_never_revives_an_old_record(campaign: Campaign, straight: Path) -> None:
     # The shards of the first part are there, its record is not: the moment in which a kill hurts most.
     before = shard_files(straight)
     changed = campaign.pipeline(output="straight.zarr", steps=[*STEPS[:-1], {"to_units": {"factor": 5.0}}])
@@ -170,7 +160,7 @@ def test_a_run_killed_over_changed_parameters_never_revives_an_old_record(
 
 
 def test_a_killed_creation_of_another_cube_is_no_cube_and_does_not_show_in_the_next(
-    campaign: Campaign, straight: Path, killed: Callable[..., int]
+    campaign: Campaign, straight: Path
 ) -> None:
     cube = campaign.folder / "killed.zarr"
     campaign.write("0.frames", "a", range(9))
@@ -288,14 +278,14 @@ def test_a_changed_plugin_source_redoes_every_part(tmp_path: Path, package: str)
     points = {"ilrs_science.instruments": {"toy-edited": f"{module}.plugin:instrument"}}
     write_distribution(tmp_path / "site", "toy-edited", points)
     (tmp_path / "site" / package / "__init__.py").write_text("")
-    script = tmp_path / "run.py"
-    script.write_text(
-        "import json, sys\nimport ilrs_science as ilrs\n"
-        "print(ilrs.run(json.loads(sys.argv[1]), executor='serial', replace=True).skipped)\n"
-    )
     pipeline = campaign.pipeline(8, instrument="toy-edited", steps=None)
     skipped = []
-    path = os.pathsep.join([str(tmp_path / "site"), os.environ["PYTHONPATH"]])
+
+    def run() -> None:
+        sys.path.insert(0, str(tmp_path / "site"))
+        sys.dont_write_bytecode = True  # an edit of the same size within the same second would go unseen
+        (tmp_path / "skipped").write_text(str(ilrs.run(pipeline, executor="serial", replace=True).skipped))
+
     # A comment and what is imported by nobody change nothing.
     edits = ((2, ""), (2, "# twice"), (3, "") if package == "edited" else (2, f"import {module}.table"))
     for factor, imports in edits:
@@ -303,9 +293,8 @@ def test_a_changed_plugin_source_redoes_every_part(tmp_path: Path, package: str)
             (tmp_path / "site" / package / "table.py").write_text("")
         text = PLUGIN.format(factor=factor, imports=imports)
         (tmp_path / "site" / package / "plugin.py").write_text(text)
-        command = [sys.executable, "-B", str(script), json.dumps(pipeline)]
-        out = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=True)
-        skipped.append(int(out.stdout))
+        assert doomed.ended(doomed.forked(run)) == doomed.DONE
+        skipped.append(int((tmp_path / "skipped").read_text()))
     assert skipped == [0, 4, 0]
     assert values(tmp_path / "cube.zarr").v.sel(site="a").to_numpy()[0] == edits[-1][0] * raw.counts_at(START, "a")
 
@@ -409,8 +398,8 @@ def test_a_worker_process_that_is_killed_is_replaced_and_nothing_is_lost(campaig
         if number == 1:
             os.kill(int(record.worker.rpartition(":")[2]), signal.SIGKILL)
 
-    pipeline = campaign.pipeline(output="dying.zarr", steps=STEPS)
-    assert ilrs.run(pipeline, executor="processes", workers=1, progress=kill_a_worker).exit_code == 0
+    plan = ilrs.plan(campaign.pipeline(output="dying.zarr", steps=STEPS))
+    assert ilrs.run(plan, executor="processes", workers=1, progress=kill_a_worker).exit_code == 0
     assert_same_bytes(straight, campaign.folder / "dying.zarr")
 
 

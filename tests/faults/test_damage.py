@@ -16,7 +16,7 @@ from ilrs_science.errors import CubeError, LeaseLostError
 from ilrs_science.reduction.worker import reduce
 from ilrs_science.running.status import status
 from ilrs_science.running.verify import adopt, discard, verify
-from ilrs_science.store.target import Folder
+from ilrs_science.store.folder import Folder
 
 DEEP = "[" * 100_000
 

@@ -1,4 +1,7 @@
-"""One bad granule, however bad, is named in the same run, and all others get done (law 13)."""
+"""One bad granule, however bad, is named in the same run, and all others get done (law 13).
+
+What is not about planning in processes plans here, and starts only the processes that do the parts.
+"""
 
 import shutil
 import sys
@@ -103,7 +106,8 @@ def test_processes_that_crash_hang_or_eat_memory_cost_their_granule_and_nothing_
 ) -> None:
     harms, told = list(SAYS), list[Slow]()
     bad = evil.fill(harms)
-    report = ilrs.run(evil.pipeline(harms), executor="processes", workers=2, limits=LIMITS, slow=told.append)
+    plan = ilrs.plan(evil.pipeline(harms))
+    report = ilrs.run(plan, executor="processes", workers=2, limits=LIMITS, slow=told.append)
     assert_says(report.rejected, bad)
     assert report.exit_code == 3
     assert_same_bytes(straight(tmp_path, harms), evil.folder / "cube.zarr")
@@ -129,7 +133,8 @@ def test_of_several_granules_in_a_step_the_one_that_crashes_it_is_rejected(evil:
         words = [raw.BREAKS_STEPS if number == 2 else raw.GOOD]
         evil.write(f"{number}.evil", "a", [number], words)
     steps = [{step: {"how": "segfault"}}, "to_units"]
-    report = ilrs.run(evil.pipeline([""], steps=steps), executor="processes", workers=1)
+    plan = ilrs.plan(evil.pipeline([""], steps=steps))
+    report = ilrs.run(plan, executor="processes", workers=1)
     assert report.exit_code == 3
     assert_says(report.rejected, {str(evil.folder / "raw" / "2.evil"): f"crashed (SIGSEGV) in step {step}"})
     assert report.counts.placed == 3
@@ -139,7 +144,8 @@ def test_a_step_that_crashes_on_every_granule_fails_its_part_by_name_and_rejects
     evil.write("0.evil", "a", range(4), [raw.BREAKS_STEPS] * 4)
     evil.write("1.evil", "a", range(4, 8))
     steps = [{"harms": {"how": "abort"}}, "to_units"]
-    report = ilrs.run(evil.pipeline([""], steps=steps), executor="processes", workers=1)
+    plan = ilrs.plan(evil.pipeline([""], steps=steps))
+    report = ilrs.run(plan, executor="processes", workers=1)
     assert (report.exit_code, report.rejected) == (1, {})
     assert [one.reason for one in report.failed] == [
         f"crashed (SIGABRT) in step harms, with {evil.folder}/raw/0.evil in hand"

@@ -17,8 +17,8 @@ import ilrs_science as ilrs
 from ilrs_science.errors import CubeError
 from ilrs_science.running.report import Report
 from ilrs_science.running.verify import verify
+from ilrs_science.store.folder import Folder
 from ilrs_science.store.lease import holder
-from ilrs_science.store.target import Folder
 
 CREATION = {
     "create records/lease-1": "nothing is there yet",

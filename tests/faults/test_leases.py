@@ -19,8 +19,8 @@ from ilrs_science.errors import CubeBusyError, CubeError, LeaseLostError
 from ilrs_science.running.status import status
 from ilrs_science.running.verify import adopt
 from ilrs_science.store import lease
+from ilrs_science.store.folder import Folder
 from ilrs_science.store.lease import Lease, Waiting
-from ilrs_science.store.target import Folder
 
 SOON = Waiting(patience=0.3, interval=0.02)
 ILRS = "from ilrs_science.cli.app import main; main()"

@@ -20,8 +20,8 @@ from ilrs_science.raw import fetching
 from ilrs_science.reduction.worker import reduce
 from ilrs_science.running.report import Report
 from ilrs_science.running.verify import verify
+from ilrs_science.store import bucket as buckets
 from ilrs_science.store import lease
-from ilrs_science.store import target as places
 from ilrs_science.store.lease import Waiting
 from ilrs_science.store.target import target
 
@@ -294,4 +294,4 @@ def test_a_store_without_conditions_is_written_all_the_same(small: Small, bucket
     bucket.fail("If-Match", "501")
     finish(pipeline, changed)
     assert sum(one.endswith(" If-Match") for one in bucket.seen) == 1
-    places._WITHOUT_CONDITIONS.clear()
+    buckets._WITHOUT_CONDITIONS.clear()

@@ -22,7 +22,7 @@ from ilrs_science.formats.cdf import FORMAT, index_cdf, read_cdf
 from ilrs_science.formats.cdf.time import to_tai
 from ilrs_science.geometry import parse_utc
 from ilrs_science.geometry.time import utc_to_tai
-from ilrs_science.simulate.cdf_files import START, simulate_cdf, simulate_cdf2
+from ilrs_science.simulate.cdf_files import START, Layout, simulate_cdf, simulate_cdf2
 from ilrs_science.testing.mutation import survive
 
 NOON = "2001-06-11T12:00:00Z"
@@ -83,10 +83,10 @@ def test_a_file_of_one_record_keeps_its_dimensions(tmp_path: Path) -> None:
     "how",
     [
         {},
-        {"compress": 6, "records": 4000},
-        {"column_major": True},
-        {"big_endian": True, "column_major": True},
-        {"whole": 6, "times": ("Epoch", "Epoch_slow")},
+        {"layout": Layout(compress=6), "records": 4000},
+        {"layout": Layout(column_major=True)},
+        {"layout": Layout(big_endian=True, column_major=True)},
+        {"layout": Layout(whole=6), "times": ("Epoch", "Epoch_slow")},
     ],
     ids=str,
 )
@@ -125,7 +125,7 @@ def test_what_was_written_is_read_in_whatever_way_it_was_written(tmp_path: Path,
 
 def test_cdflib_reads_the_same_values(tmp_path: Path) -> None:
     path = tmp_path / "made.cdf"
-    simulate_cdf(path, compress=6, records=3000, times=("Epoch",))
+    simulate_cdf(path, layout=Layout(compress=6), records=3000, times=("Epoch",))
     ds, cdf = only(path), cdflib.CDF(path)
     for name in ("flux", "status", "alone"):
         np.testing.assert_array_equal(ds[name], cdf.varget(name))
@@ -354,7 +354,7 @@ def test_sizes_that_cannot_be_are_refused_before_memory_is_asked_for(tmp_path: P
 
 def test_a_bomb_of_gzip_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "made.cdf"
-    simulate_cdf(path, whole=6, times=("Epoch",))
+    simulate_cdf(path, layout=Layout(whole=6), times=("Epoch",))
     changed(path, 8 + 20, ">q", 10**12)
     with pytest.raises(FormatError, match="are said to hold 1000000000000"):
         read_cdf(path)
@@ -372,7 +372,7 @@ def test_several_files_and_reals_of_a_vax_are_refused_by_name(tmp_path: Path) ->
         read_cdf(path)
 
 
-@pytest.mark.parametrize("how", [{}, {"compress": 6, "records": 900}])
+@pytest.mark.parametrize("how", [{}, {"layout": Layout(compress=6), "records": 900}])
 def test_no_mutation_of_a_file_does_worse_than_a_format_error(tmp_path: Path, how: dict[str, Any]) -> None:
     path = tmp_path / "mutant.cdf"
     simulate_cdf(path, **how)

@@ -53,7 +53,7 @@ def test_every_kind_of_record_says_what_was_written(tmp_path: Path, version: int
 
 
 def test_midnight_may_pass_in_a_session(tmp_path: Path) -> None:
-    write_crd(tmp_path / "made.frd", sessions=1, points=200)
+    write_crd(tmp_path / "made.frd", size=(1, 200))
     found = read_crd(tmp_path / "made.frd")
     points = found["full_rate"]
     start, stop = (int(found["sessions"][name].values[0]) for name in ("start", "stop"))
@@ -228,7 +228,7 @@ def test_a_file_that_is_not_there_is_not_found(tmp_path: Path) -> None:
 
 
 def test_a_reflector_on_the_moon_is_a_site_and_a_satellite_is_not(tmp_path: Path) -> None:
-    truth = write_crd(tmp_path / "made.frd", points=5)
+    truth = write_crd(tmp_path / "made.frd", size=(3, 5))
     (one,) = index_crd(tmp_path / "made.frd")
     times = np.concatenate([truth[kind]["time"] for kind in ("full_rate", "normal_points")])
     assert (one.instrument, one.site, one.count, one.format) == ("GRSM", "apollo-15", 30, "crd")
@@ -248,7 +248,7 @@ def test_only_such_files_are_recognised(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("read", [read_crd, index_crd])
 def test_no_mutation_makes_anything_but_tables_or_a_format_error(tmp_path: Path, read: Any) -> None:
-    write_crd(tmp_path / "mutated.frd", sessions=2, points=4)
+    write_crd(tmp_path / "mutated.frd", size=(2, 4))
     assert set(survive(read, tmp_path / "mutated.frd", 300, seed=1)) <= {"refused", "read"}
 
 

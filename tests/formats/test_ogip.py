@@ -62,7 +62,7 @@ def test_any_size_of_matrix_is_read_as_written(
     tmp_path_factory: pytest.TempPathFactory, bins: int, channels: int, first: int, ragged: bool
 ) -> None:
     path = tmp_path_factory.mktemp("law") / "a.rmf"
-    truth = fits_files.write_matrix(path, bins=bins + 4, channels=channels, first=first, ragged=ragged)
+    truth = fits_files.write_matrix(path, shape=(bins + 4, channels), first=first, ragged=ragged)
     np.testing.assert_array_equal(dense(tree(path)["MATRIX"].to_dataset()), truth["matrix"])
 
 

@@ -270,7 +270,7 @@ def test_a_stale_pointer_is_refused_where_it_is_not_clear_what_the_image_is(tmp_
 
 
 def test_expanding_gives_the_middle_of_the_counts_that_were_packed(tmp_path: Path) -> None:
-    path, truth = companded_file(tmp_path, lines=64, samples=64)
+    path, truth = companded_file(tmp_path, shape=(64, 64))
     packed = read_pds3(path)
     found = expand(packed).IMAGE
     every = np.arange(4096)

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +18,12 @@ from ilrs_science.formats.pds4 import FORMAT, index_pds4, read_pds4
 from ilrs_science.geometry import parse_utc
 from ilrs_science.geometry.time import utc_to_tai
 from ilrs_science.simulate.pds4 import (
+    Array,
+    Field,
+    Group,
+    Label,
     Pair,
-    array_xml,
-    field_xml,
-    group_xml,
-    table_xml,
+    Table,
     tables_product,
     write_product,
 )
@@ -44,8 +47,8 @@ SAMPLES = {
 }
 
 
-def product(folder: Path, data: bytes, xml: str, **more: object) -> Pair:
-    return write_product(folder, "made.dat", data, xml, suffix=".xml", **more)  # type: ignore[arg-type]
+def product(folder: Path, data: bytes, structure: Table | Array, **more: Any) -> Pair:
+    return write_product(folder, "made.dat", data, [structure], Label(suffix=".xml", **more))
 
 
 def changed(pair: Pair, old: str, new: str) -> Path:
@@ -60,16 +63,16 @@ def repaired(found: xr.Dataset | xr.DataTree) -> str:
 
 
 def character(
-    folder: Path, rows: list[str], fields: list[str], *, end: str = "\r\n", length: int = 0, **more: object
+    folder: Path, rows: list[str], fields: Sequence[Field | Group], *, end: str = "\r\n", length: int = 0, **more: Any
 ) -> Pair:
     data = "".join(row + end for row in rows).encode("latin-1")
     return product(
-        folder, data, table_xml("Character", fields, len(rows), length=length or len(rows[0]) + len(end)), **more
+        folder, data, Table("Character", fields, len(rows), length=length or len(rows[0]) + len(end)), **more
     )
 
 
-def binary(folder: Path, table: np.ndarray, fields: list[str], **more: object) -> Pair:
-    return product(folder, table.tobytes(), table_xml("Binary", fields, len(table), length=table.itemsize), **more)
+def binary(folder: Path, table: np.ndarray, fields: Sequence[Field | Group], **more: Any) -> Pair:
+    return product(folder, table.tobytes(), Table("Binary", fields, len(table), length=table.itemsize), **more)
 
 
 @pytest.mark.parametrize(("kind", "dtype"), SAMPLES.items())
@@ -84,9 +87,9 @@ def test_each_binary_type_is_read_as_it_is_in_the_byte_order_of_this_machine(
         else rng.uniform(0, 120, 30).astype(dtype)
     )
     if style == "array":
-        found = read_pds4(product(tmp_path, truth.tobytes(), array_xml("Array_1D", "x", kind, {"Time": 30})).data)
+        found = read_pds4(product(tmp_path, truth.tobytes(), Array("Array_1D", "x", kind, {"Time": 30})).data)
     else:
-        found = read_pds4(binary(tmp_path, truth, [field_xml("Binary", "x", kind, 1, truth.itemsize, unit="nT")]).data)
+        found = read_pds4(binary(tmp_path, truth, [Field("x", kind, 1, truth.itemsize, unit="nT")]).data)
         assert found.x.attrs["units"] == "nT"
     np.testing.assert_array_equal(found.x, truth)
     assert found.x.dtype == np.dtype(dtype).newbyteorder("=")
@@ -107,9 +110,9 @@ def test_an_array_that_is_written_is_read_back(
     truth = np.random.default_rng(before).integers(0, 99, shape).astype(SAMPLES[kind])
     order = "First Index Fastest" if first else "Last Index Fastest"
     axes = {f"Axis {number}": size for number, size in enumerate(shape)}
-    xml = array_xml("Array", "x", kind, axes, offset=before, order=order)
+    structure = Array("Array", "x", kind, axes, offset=before, order=order)
     data = bytes(before) + truth.tobytes(order="F" if first else "C")
-    found = read_pds4(product(tmp_path_factory.mktemp("law"), data, xml).label)
+    found = read_pds4(product(tmp_path_factory.mktemp("law"), data, structure).label)
     np.testing.assert_array_equal(found.x, truth)
     assert found.x.dims == tuple(axes)
 
@@ -161,8 +164,8 @@ def test_special_constants_are_nan_in_reals_and_stay_in_integers(tmp_path: Path)
     special = f"<Special_Constants>{none}{{}}</Special_Constants>"
     table = np.array([(1.5, 7), (-999, -999), (-2, 3)], [("x", ">f4"), ("n", "<i2")])
     fields = [
-        field_xml("Binary", "x", "IEEE754MSBSingle", 1, 4, more=special.format("<valid_maximum>1.5</valid_maximum>")),
-        field_xml("Binary", "n", "SignedLSB2", 5, 2, more=special.format("")),
+        Field("x", "IEEE754MSBSingle", 1, 4, more=special.format("<valid_maximum>1.5</valid_maximum>")),
+        Field("n", "SignedLSB2", 5, 2, more=special.format("")),
     ]
     found = read_pds4(binary(tmp_path, table, fields).data)
     np.testing.assert_array_equal(found.x, np.array([1.5, np.nan, np.nan], "f4"))
@@ -185,8 +188,8 @@ def test_scaling_is_applied_in_reals_that_resolve_it(
     tmp_path: Path, kind: str, scaling: tuple[float, float], dtype: type
 ) -> None:
     stored = np.array([-300, 0, 5, 32000], SAMPLES[kind])
-    xml = array_xml("Array_1D", "x", kind, {"n": 4}, scaling=scaling, constants={"missing_constant": "0"})
-    found = read_pds4(product(tmp_path, stored.tobytes(), xml).data)
+    structure = Array("Array_1D", "x", kind, {"n": 4}, scaling=scaling, constants={"missing_constant": "0"})
+    found = read_pds4(product(tmp_path, stored.tobytes(), structure).data)
     expected = stored.astype(float) * scaling[0] + scaling[1]
     expected[1] = np.nan
     assert found.x.dtype == dtype
@@ -200,26 +203,23 @@ def test_bits_of_a_byte_and_of_a_number_are_fields_of_their_own(tmp_path: Path) 
 
     packed = "<Packed_Data_Fields>{}</Packed_Data_Fields>"
     fields = [
-        field_xml(
-            "Binary",
+        Field(
             "word",
             "UnsignedBitString",
             1,
             2,
             more=packed.format(bits("a", 1, 3) + bits("b", 4, 12) + bits("c", 13, 16, "SignedBitString")),
         ),
-        field_xml(
-            "Binary", "number", "UnsignedLSB2", 3, 2, more=packed.format(bits("high", 1, 8) + bits("low", 9, 16))
-        ),
+        Field("number", "UnsignedLSB2", 3, 2, more=packed.format(bits("high", 1, 8) + bits("low", 9, 16))),
     ]
     data = bytes([0b101_00000, 0b0011_1111, 0x34, 0x12])
-    found = read_pds4(product(tmp_path, data, table_xml("Binary", fields, 1, length=4)).data)
+    found = read_pds4(product(tmp_path, data, Table("Binary", fields, 1, length=4)).data)
     assert [int(found[name][0]) for name in ("a", "b", "c", "high", "low")] == [5, 3, -1, 0x12, 0x34]
 
 
 def test_numbers_in_other_bases_truth_values_and_text_are_what_they_say(tmp_path: Path) -> None:
     kinds = ["ASCII_Numeric_Base2", "ASCII_Numeric_Base8", "ASCII_Numeric_Base16", "ASCII_Boolean", "UTF8_String"]
-    fields = [field_xml("Character", kind, kind, 1 + 8 * n, 7) for n, kind in enumerate(kinds)]
+    fields = [Field(kind, kind, 1 + 8 * n, 7) for n, kind in enumerate(kinds)]
     found = read_pds4(
         character(
             tmp_path,
@@ -245,8 +245,8 @@ def test_dates_with_the_day_of_the_month_or_of_the_year_are_time(
 ) -> None:
     rows = [f"{text:24}1" for text in [*texts, "2020-02-30T00:00:00Z", "2021-366T00:00:00", "no time"][: 2 + 1]]
     fields = [
-        field_xml("Character", "when", "ASCII_Date_Time_YMD", 1, 24),
-        field_xml("Character", "n", "ASCII_Integer", 25, 1),
+        Field("when", "ASCII_Date_Time_YMD", 1, 24),
+        Field("n", "ASCII_Integer", 25, 1),
     ]
     found = read_pds4(character(tmp_path, rows, fields).data)
     assert found.tai.values.astype("i8").tolist() == [parse_utc(text) for text in expected]
@@ -261,7 +261,7 @@ AGREES = ("2001-01-01T00:00:10", "2001-01-01T00:00:20.5")
 def counted_table(folder: Path, more: str, span: tuple[str, str]) -> Path:
     rows = [f"{count:8}" for count in (10, 15.25, -99, 20.5)]
     special = "<Special_Constants><missing_constant>-99</missing_constant></Special_Constants>"
-    fields = [field_xml("Character", "Time", "ASCII_Real", 1, 8, unit="s", more=more + special)]
+    fields = [Field("Time", "ASCII_Real", 1, 8, unit="s", more=more + special)]
     return character(folder, rows, fields, span=span).data
 
 
@@ -303,7 +303,7 @@ def test_a_count_without_a_certain_epoch_is_no_time(tmp_path: Path, text: str) -
 
 
 INTEGERS = np.arange(1, 13, dtype=">i2").view([("a", ">i2"), ("b", ">i2")])
-TWO = [field_xml("Binary", "a", "SignedMSB2", 1, 2), field_xml("Binary", "b", "SignedMSB2", 3, 2)]
+TWO = [Field("a", "SignedMSB2", 1, 2), Field("b", "SignedMSB2", 3, 2)]
 
 
 @pytest.mark.parametrize(
@@ -355,8 +355,8 @@ def test_a_width_that_its_type_cannot_have_is_read_as_several_or_another_of_its_
     tmp_path: Path, kind: str, length: int, dtype: str, shape: tuple[int, ...]
 ) -> None:
     data = np.arange(1, 1 + 3 * length, dtype="u1")
-    xml = table_xml("Binary", [field_xml("Binary", "x", kind, 1, length)], 3, length=length)
-    found = read_pds4(product(tmp_path, data.tobytes(), xml).data)
+    structure = Table("Binary", [Field("x", kind, 1, length)], 3, length=length)
+    found = read_pds4(product(tmp_path, data.tobytes(), structure).data)
     np.testing.assert_array_equal(found.x, data.view(dtype).reshape(shape))
     assert f"x: {kind} of {length} bytes" in repaired(found) or "none of PDS4" in repaired(found)
 
@@ -364,9 +364,9 @@ def test_a_width_that_its_type_cannot_have_is_read_as_several_or_another_of_its_
 @pytest.mark.parametrize("size", ["<group_length>12</group_length>", "<group_length>4</group_length>", ""])
 def test_a_group_without_its_true_length_is_as_long_as_its_fields(tmp_path: Path, size: str) -> None:
     data = np.arange(6, dtype=">i2")
-    fields = [field_xml("Binary", "x", "SignedMSB2", 1, 2), field_xml("Binary", "y", "SignedMSB2", 3, 2)]
-    group = group_xml("Binary", "g", 3, fields, 1, 12)
-    pair = product(tmp_path, data.tobytes(), table_xml("Binary", [group], 1, length=12))
+    fields = [Field("x", "SignedMSB2", 1, 2), Field("y", "SignedMSB2", 3, 2)]
+    group = Group("g", 3, fields, 1, 12)
+    pair = product(tmp_path, data.tobytes(), Table("Binary", [group], 1, length=12))
     found = read_pds4(changed(pair, "<group_length unit='byte'>12</group_length>", size))
     np.testing.assert_array_equal(found.x, [[0, 2, 4]])
     np.testing.assert_array_equal(found.y, [[1, 3, 5]])
@@ -377,10 +377,10 @@ def test_a_group_without_its_true_length_is_as_long_as_its_fields(tmp_path: Path
 def test_reals_labelled_in_the_wrong_byte_order_are_swapped_and_told(tmp_path: Path, style: str) -> None:
     truth = np.random.default_rng(3).normal(0, 900, 500).astype("<f4")
     if style == "array":
-        xml = array_xml("Array_2D", "x", "IEEE754MSBSingle", {"a": 20, "b": 25})
+        structure = Array("Array_2D", "x", "IEEE754MSBSingle", {"a": 20, "b": 25})
     else:
-        xml = table_xml("Binary", [field_xml("Binary", "x", "IEEE754MSBSingle", 1, 4)], 500, length=4)
-    found = read_pds4(product(tmp_path, truth.tobytes(), xml).data)
+        structure = Table("Binary", [Field("x", "IEEE754MSBSingle", 1, 4)], 500, length=4)
+    found = read_pds4(product(tmp_path, truth.tobytes(), structure).data)
     np.testing.assert_array_equal(found.x.values.ravel(), truth)
     assert f"x: labelled IEEE754MSBSingle, read in the other byte order: {truth[0]:.8g}" in repaired(found)
 
@@ -388,12 +388,12 @@ def test_reals_labelled_in_the_wrong_byte_order_are_swapped_and_told(tmp_path: P
 @pytest.mark.parametrize("truth", [np.full(9, 1e20), np.geomspace(1e15, 1e30, 60), np.full(9, np.nan), np.zeros(4)])
 def test_reals_that_are_large_are_left_as_they_are(tmp_path: Path, truth: np.ndarray) -> None:
     stored = truth.astype(">f4")
-    xml = table_xml("Binary", [field_xml("Binary", "x", "IEEE754MSBSingle", 1, 4)], len(truth), length=4)
-    found = read_pds4(product(tmp_path, stored.tobytes(), xml).data)
+    structure = Table("Binary", [Field("x", "IEEE754MSBSingle", 1, 4)], len(truth), length=4)
+    found = read_pds4(product(tmp_path, stored.tobytes(), structure).data)
     np.testing.assert_array_equal(found.x, stored)
 
 
-FIELDS = [field_xml("Character", "x", "ASCII_Real", 1, 8), field_xml("Character", "n", "ASCII_Integer", 10, 4)]
+FIELDS = [Field("x", "ASCII_Real", 1, 8), Field("n", "ASCII_Integer", 10, 4)]
 ROWS = [f"{x:8.3f} {n:4d}" for x, n in zip((1.5, -22.25, 3e3), (7, -8, 900), strict=True)]
 
 
@@ -415,7 +415,7 @@ def test_rows_of_text_that_are_damaged_are_counted_by_reason(tmp_path: Path) -> 
 
 def test_values_that_are_not_of_their_type_make_their_column_another(tmp_path: Path) -> None:
     kinds = ("ASCII_Integer", "ASCII_Integer", "ASCII_Real", "ASCII_Real", "UnsignedByte")
-    fields = [field_xml("Character", f"f{n}", kind, 1 + 6 * n, 5) for n, kind in enumerate(kinds)]
+    fields = [Field(f"f{n}", kind, 1 + 6 * n, 5) for n, kind in enumerate(kinds)]
     found = read_pds4(
         character(tmp_path, ["   +1   1.5   1D2 north     3", "          2  -.5  south     4"], fields).data
     )
@@ -434,16 +434,16 @@ def test_values_that_are_not_of_their_type_make_their_column_another(tmp_path: P
 
 
 def test_fields_that_touch_are_not_told_apart_by_blanks(tmp_path: Path) -> None:
-    fields = [field_xml("Character", "a", "ASCII_Integer", 1, 3), field_xml("Character", "b", "ASCII_Integer", 4, 3)]
+    fields = [Field("a", "ASCII_Integer", 1, 3), Field("b", "ASCII_Integer", 4, 3)]
     found = read_pds4(character(tmp_path, ["123456", "111222", "  1  2"], fields).data)
     assert found.a.values.tolist() == [123, 111, 1]
     assert found.b.values.tolist() == [456, 222, 2]
 
 
 def test_a_delimited_table_keeps_quoted_text_and_counts_rows_of_another_width(tmp_path: Path) -> None:
-    fields = [field_xml("Delimited", "a", "ASCII_String"), field_xml("Delimited", "b", "ASCII_Real")]
+    fields = [Field("a", "ASCII_String"), Field("b", "ASCII_Real")]
     data = b'"x;y";1.5\nplain;\nz;1;2\n;7\n'
-    pair = product(tmp_path, data, table_xml("Delimited", fields, 4))
+    pair = product(tmp_path, data, Table("Delimited", fields, 4))
     found = read_pds4(changed(pair, ">Comma<", ">Semicolon<"))
     assert found.a.values.tolist() == ["x;y", "plain", ""]
     np.testing.assert_array_equal(found.b, [1.5, np.nan, 7])
@@ -452,9 +452,9 @@ def test_a_delimited_table_keeps_quoted_text_and_counts_rows_of_another_width(tm
 
 
 def test_a_quote_that_is_left_open_takes_no_other_row_along(tmp_path: Path) -> None:
-    fields = [field_xml("Delimited", "a", "ASCII_String"), field_xml("Delimited", "b", "ASCII_Real")]
+    fields = [Field("a", "ASCII_String"), Field("b", "ASCII_Real")]
     rows = [b'"x, y","1"', b'"open,2', b'odd","3', b'5" wide,4', b"", b'"",5', b"z,6"]
-    found = read_pds4(product(tmp_path, b"\r\n".join(rows), table_xml("Delimited", fields, 6)).data)
+    found = read_pds4(product(tmp_path, b"\r\n".join(rows), Table("Delimited", fields, 6)).data)
     assert found.a.values.tolist() == ["x, y", "", "z"]
     assert found.b.values.tolist() == [1, 5, 6]
     assert found.attrs["rejected"] == {"wrong number of fields": 3}
@@ -463,7 +463,7 @@ def test_a_quote_that_is_left_open_takes_no_other_row_along(tmp_path: Path) -> N
 
 def test_text_in_binary_records_is_text_and_numbers(tmp_path: Path) -> None:
     table = np.array([(b"ab\0\0", b" 1.5"), (b"\xe9t\xe9", b"  -2")], [("name", "S4"), ("x", "S4")])
-    fields = [field_xml("Binary", "name", "ASCII_String", 1, 4), field_xml("Binary", "x", "ASCII_Real", 5, 4)]
+    fields = [Field("name", "ASCII_String", 1, 4), Field("x", "ASCII_Real", 5, 4)]
     found = read_pds4(binary(tmp_path, table, fields).data)
     assert found.name.values.tolist() == ["ab", "\ufffdt\ufffd"]
     assert found.x.values.tolist() == [1.5, -2]
@@ -554,25 +554,25 @@ def test_a_label_that_cannot_be_followed_is_refused_by_name(tmp_path: Path, old:
 
 @pytest.mark.parametrize("repetitions", ["0", "7", "99999999999999", "-1"])
 def test_a_group_that_repeats_beyond_its_record_is_refused(tmp_path: Path, repetitions: str) -> None:
-    group = group_xml("Binary", "g", 3, [field_xml("Binary", "x", "SignedMSB2", 1, 2)], 1, 6)
-    pair = product(tmp_path, bytes(6), table_xml("Binary", [group], 1, length=6))
+    group = Group("g", 3, [Field("x", "SignedMSB2", 1, 2)], 1, 6)
+    pair = product(tmp_path, bytes(6), Table("Binary", [group], 1, length=6))
     label = changed(pair, "<repetitions>3<", f"<repetitions>{repetitions}<")
     with pytest.raises(FormatError):
         read_pds4(label)
 
 
 def test_groups_nested_without_end_or_overlapping_are_refused(tmp_path: Path) -> None:
-    inner = field_xml("Binary", "x", "UnsignedByte", 1, 1)
+    inner = Field("x", "UnsignedByte", 1, 1)
     for level in range(12):
-        inner = group_xml("Binary", f"g{level}", 1, [inner], 1, 1)
+        inner = Group(f"g{level}", 1, [inner], 1, 1)
     with pytest.raises(FormatError, match="nested more than 8 deep"):
-        read_pds4(product(tmp_path, bytes(6), table_xml("Binary", [inner], 1, length=6)).label)
-    fields = [field_xml("Binary", f"x{n}", "UnsignedByte", 1, 6) for n in range(50)]
+        read_pds4(product(tmp_path, bytes(6), Table("Binary", [inner], 1, length=6)).label)
+    fields = [Field(f"x{n}", "UnsignedByte", 1, 6) for n in range(50)]
     with pytest.raises(FormatError, match="overlap in a record"):
-        read_pds4(product(tmp_path, bytes(6), table_xml("Binary", fields, 1, length=6)).label)
-    wide = group_xml("Delimited", "g", 60000, [field_xml("Delimited", "a", "ASCII_Real")] * 2)
+        read_pds4(product(tmp_path, bytes(6), Table("Binary", fields, 1, length=6)).label)
+    wide = Group("g", 60000, [Field("a", "ASCII_Real")] * 2)
     with pytest.raises(FormatError, match="columns"):
-        read_pds4(product(tmp_path, b"1,2\r\n", table_xml("Delimited", [wide], 1)).label)
+        read_pds4(product(tmp_path, b"1,2\r\n", Table("Delimited", [wide], 1)).label)
 
 
 @pytest.mark.parametrize(
@@ -588,12 +588,12 @@ def test_an_array_that_the_file_cannot_hold_is_refused(
     tmp_path: Path, axes: dict[str, int], kind: str, reason: str
 ) -> None:
     with pytest.raises(FormatError, match=reason):
-        read_pds4(product(tmp_path, bytes(24), array_xml("Array_2D_Image", "x", kind, axes)).label)
+        read_pds4(product(tmp_path, bytes(24), Array("Array_2D_Image", "x", kind, axes)).label)
 
 
 def test_bytes_after_an_array_are_told(tmp_path: Path) -> None:
-    xml = array_xml("Array_2D_Image", "x", "SignedMSB2", {"Line": 3, "Sample": 3})
-    assert "6 bytes follow the array" in repaired(read_pds4(product(tmp_path, bytes(24), xml).label))
+    structure = Array("Array_2D_Image", "x", "SignedMSB2", {"Line": 3, "Sample": 3})
+    assert "6 bytes follow the array" in repaired(read_pds4(product(tmp_path, bytes(24), structure).label))
 
 
 def test_a_file_that_is_missing_or_has_no_label_says_so(tmp_path: Path) -> None:

@@ -61,7 +61,12 @@ def units_of(packets: Packets, apid: int, secondary_header: int = 0) -> Units:
     if (flags == _ALONE).all():
         starts, sizes = packets.starts[members], packets.sizes[members]
         return Units(apid, packets.octets, starts, sizes, members, np.ones(members.size, np.int32), sequence, rejected)
-    return _joined(packets, members, _groups(flags, counts, rejected), secondary_header, sequence, rejected)
+    groups = _groups(flags, counts, rejected)
+    octets, ends = _joined(packets, members, groups, secondary_header)
+    first = members[[begin for begin, _ in groups]] if groups else members[:0]
+    segments = np.array([end - begin for begin, end in groups], np.int32)
+    sizes = np.diff(ends, prepend=0)
+    return Units(apid, octets, ends - sizes, sizes, first, segments, sequence, rejected)
 
 
 def _unwrapped(counts: NDArray[np.uint16]) -> Positions:
@@ -107,14 +112,10 @@ def _groups(flags: NDArray[np.uint16], counts: Positions, rejected: Counter[str]
     return list(zip(begins[whole].tolist(), ends[whole].tolist(), strict=True))
 
 
-def _joined(  # noqa: PLR0913, PLR0917 - the parts of the result
-    packets: Packets,
-    members: Positions,
-    groups: list[tuple[int, int]],
-    secondary_header: int,
-    sequence: dict[str, int],
-    rejected: Counter[str],
-) -> Units:
+def _joined(
+    packets: Packets, members: Positions, groups: list[tuple[int, int]], secondary_header: int
+) -> tuple[Bytes, Positions]:
+    """Return the bytes of units one after another, and where each ends."""
     starts, sizes = packets.starts[members].tolist(), packets.sizes[members].tolist()
     extra = np.where(packets.headers[members, 0] & 0x0800, secondary_header, 0).tolist()
     pieces: list[bytes] = []
@@ -127,11 +128,4 @@ def _joined(  # noqa: PLR0913, PLR0917 - the parts of the result
         ]
         pieces += unit
         lengths.append(sum(map(len, unit)))
-    joined = np.frombuffer(b"".join(pieces), np.uint8)
-    apid = int(packets.apids[members[0]])
-    ends = np.cumsum(np.array(lengths, np.int64))
-    first = members[[begin for begin, _ in groups]] if groups else members[:0]
-    segments = np.array([end - begin for begin, end in groups], np.int32)
-    return Units(
-        apid, joined, ends - lengths if groups else ends, np.diff(ends, prepend=0), first, segments, sequence, rejected
-    )
+    return np.frombuffer(b"".join(pieces), np.uint8), np.cumsum(np.array(lengths, np.int64))

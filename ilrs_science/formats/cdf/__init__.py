@@ -75,7 +75,7 @@ def read_cdf(
         plan = plan_of(cdf)
         if variables is not None or epoch is not None:
             plan = chosen(cdf, path, plan, variables, epoch)
-        return _arranged(cdf, path, plan)
+        return _arranged(cdf, plan)
 
 
 def index_cdf(path: Path) -> list[Granule]:
@@ -96,7 +96,7 @@ def index_cdf(path: Path) -> list[Granule]:
         plan = plan_of(cdf)
         ends = []
         for name in plan.along:
-            times, known = _times(cdf, path, name)
+            times, known = _times(cdf, name)
             ends += [int(end(times[known])) for end in (np.min, np.max) if known.any()]
     holders = [cdf.variables[name] for name in plan.along] or plan.timeless
     said = {name.lower(): str(values[0]) for name, values in cdf.attributes.items() if values}
@@ -125,7 +125,7 @@ def _recognises(head: bytes, _path: Path) -> bool:
 FORMAT = Format("cdf", "Common Data Format, versions 2 and 3", "own", _recognises, read_cdf, index_cdf)
 
 
-def _arranged(cdf: CdfFile, path: Path, plan: Plan) -> xr.Dataset | xr.DataTree:
+def _arranged(cdf: CdfFile, plan: Plan) -> xr.Dataset | xr.DataTree:
     """Return what was planned: a dataset, or a tree where there are several times."""
     axes = Axes(cdf.variables)
     moving = [one for some in plan.along.values() for one in some]
@@ -134,38 +134,30 @@ def _arranged(cdf: CdfFile, path: Path, plan: Plan) -> xr.Dataset | xr.DataTree:
     about = _about(cdf, plan)
     if len(plan.along) == 1:
         ((name, some),) = plan.along.items()
-        return _along(cdf, path, axes, name, some, still, fixed, about)
+        return _along(cdf, axes, name, some, fixed).assign_attrs(about)
     root = _dataset(axes, [*still.values(), *moving], fixed, {}, {**about, "rejected": {}})
     if not plan.along:
         return root
     children = {}
     for name, some in plan.along.items():
-        near = {one.name: one for one in _beside(cdf, axes, some)}
-        children[called(name)] = _along(cdf, path, axes, name, some, near, fixed, {})
+        near = {one.name: fixed[one.name] for one in _beside(cdf, axes, some)}
+        children[called(name)] = _along(cdf, axes, name, some, near)
     return xr.DataTree.from_dict({"/": root, **children})
 
 
-def _along(  # noqa: PLR0913, PLR0917 - what is along a time, and what is beside it
-    cdf: CdfFile,
-    path: Path,
-    axes: Axes,
-    epoch: str,
-    some: list[CdfVariable],
-    still: dict[str, CdfVariable],
-    fixed: dict[str, xr.Variable],
-    about: dict[str, Any],
-) -> xr.Dataset:
-    times, known = _times(cdf, path, epoch)
+def _along(cdf: CdfFile, axes: Axes, epoch: str, some: list[CdfVariable], fixed: dict[str, xr.Variable]) -> xr.Dataset:
+    """Return what is along a time, and what is beside it."""
+    times, known = _times(cdf, epoch)
     rejected = counted({"no time": len(times) - int(np.count_nonzero(known))})
     kept = known if rejected else slice(None)
     times = times[kept]
-    arrays = {name: fixed[name] for name in still} | {one.name: _array(cdf, axes, one, kept) for one in some}
+    arrays = fixed | {one.name: _array(cdf, axes, one, kept) for one in some}
     said = {key: plain(value) for key, value in cdf.variables[epoch].attributes.items() if key in _OF_TIME}
-    about = {**about, "epoch": epoch, "rejected": rejected}
+    about: dict[str, Any] = {"epoch": epoch, "rejected": rejected}
     if backward := int(np.count_nonzero(times[1:] < times[:-1])):
         about["backward_times"] = backward
     coordinates = {"time": xr.Variable("time", times, {**said, **TAI})}
-    return _dataset(axes, [*still.values(), *some], arrays, coordinates, about)
+    return _dataset(axes, [*(cdf.variables[name] for name in fixed), *some], arrays, coordinates, about)
 
 
 def _dataset(
@@ -201,12 +193,12 @@ def _about(cdf: CdfFile, plan: Plan) -> dict[str, Any]:
     return about
 
 
-def _times(cdf: CdfFile, path: Path, name: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _times(cdf: CdfFile, name: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     one = cdf.variables[name]
     if one.type not in EPOCHS or not one.varies or one.sizes:
         records = "records" if one.varies else "no records"
         raise FormatError(
-            f"{path}: {name} is of type {one.type}, shape {one.sizes} and has {records}; a time is one of "
+            f"{cdf.path}: {name} is of type {one.type}, shape {one.sizes} and has {records}; a time is one of "
             f"{', '.join(EPOCHS)} for each record"
         )
     return to_tai(cdf.values(one), one.type)

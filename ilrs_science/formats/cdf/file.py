@@ -108,6 +108,8 @@ class CdfFile:
 
     Attributes
     ----------
+    path
+        As given.
     attributes
         Global ones; a list of values each.
     variables
@@ -120,6 +122,7 @@ class CdfFile:
     """
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.path = path
         self._records = CdfRecords(path, file)
         self._decoded = 0
         self.attributes: dict[str, list[Any]] = {}

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -107,7 +107,7 @@ def index_matlab(path: Path) -> list[Granule]:
     """
     data = path.read_bytes()
     order = _order(data, path)
-    count = sum(1 for at, kind, size in _elements(data, path, order) if _name_of(data, path, order, at, kind, size))
+    count = sum(1 for one in _elements(data, path, order) if _name_of(one, order))
     return [granule(path, "matlab", count=count)]
 
 
@@ -180,8 +180,18 @@ def _order(data: bytes, path: Path) -> str:
     return order
 
 
-def _elements(data: bytes, path: Path, order: str) -> Iterator[tuple[int, int, int]]:
-    """Yield offset, type and size of the elements of a file, which are arrays, deflated or not."""
+class _Element(NamedTuple):
+    """An array in a file, deflated or not."""
+
+    where: str
+    """Its place, as errors name it."""
+    deflated: bool
+    content: memoryview
+    """With the eight bytes of its type and size."""
+
+
+def _elements(data: bytes, path: Path, order: str) -> Iterator[_Element]:
+    """Yield the elements of a file."""
     at = _HEADER
     while at < len(data):
         if at + 8 > len(data):
@@ -189,17 +199,14 @@ def _elements(data: bytes, path: Path, order: str) -> Iterator[tuple[int, int, i
         kind, size = struct.unpack_from(f"{order}II", data, at)
         if kind not in (MATRIX, COMPRESSED) or not 0 < size <= len(data) - at - 8:
             raise FormatError(f"{path}: byte {at}: an element of type {kind} and {size} bytes; expected an array")
-        yield at, kind, size
+        yield _Element(f"{path}: element at byte {at}", kind == COMPRESSED, memoryview(data)[at : at + 8 + size])
         at += 8 + size
 
 
 def _arrays(data: bytes, path: Path) -> Iterator[_Array]:
     order = _order(data, path)
-    for at, kind, size in _elements(data, path, order):
-        element: bytes | memoryview = memoryview(data)[at : at + 8 + size]
-        where = f"{path}: element at byte {at}"
-        if kind == COMPRESSED:
-            element = _inflated(memoryview(data)[at + 8 : at + 8 + size], order, where)
+    for where, deflated, content in _elements(data, path, order):
+        element = _inflated(content[8:], order, where) if deflated else content
         elements = Elements(element, order, where)
         header = matrix_header(elements, 8, len(element))
         # The one without a name is where MATLAB keeps what belongs to objects.
@@ -225,16 +232,15 @@ def _inflated(deflated: memoryview, order: str, where: str) -> bytes:
     return element
 
 
-def _name_of(data: bytes, path: Path, order: str, at: int, kind: int, size: int) -> str:  # noqa: PLR0913, PLR0917
+def _name_of(element: _Element, order: str) -> str:
     """Return the name of an array, of which only the start is inflated."""
-    element: bytes | memoryview = memoryview(data)[at : at + 8 + size]
-    where = f"{path}: element at byte {at}"
-    if kind == COMPRESSED:
+    start: bytes | memoryview = element.content
+    if element.deflated:
         try:
-            element = zlib.decompressobj().decompress(element[8:], 1024)
+            start = zlib.decompressobj().decompress(start[8:], 1024)
         except zlib.error as error:
-            raise FormatError(f"{where}: damaged zlib ({error})") from error
-    return matrix_header(Elements(element, order, where), 8, len(element)).name
+            raise FormatError(f"{element.where}: damaged zlib ({error})") from error
+    return matrix_header(Elements(start, order, element.where), 8, len(start)).name
 
 
 def _loaded(header: bytes, array: _Array, path: Path) -> NDArray[Any]:

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,14 +186,13 @@ def _things(source: Source) -> tuple[list[tuple[Described, Place]], dict[str, An
 
 
 def _object(source: Source, thing: Described, where: Place, *, scaled: bool) -> tuple[xr.Dataset, list[str]]:
-    about = included(source.path, thing.about)
+    whole = replace(thing, about=included(source.path, thing.about))
     if not thing.name.endswith(_IMAGES):
         if where.offset < where.after:
             raise FormatError(f"{where.path}: ^{thing.name} points to byte {where.offset + 1}, into the label")
-        return table_dataset(where.path, where.offset, about, thing.name, scaled=scaled)
+        return table_dataset(whole, where, scaled=scaled)
     offset, moved = _offset(thing, where)
-    label = source.found.label
-    ds, repaired = image_dataset(where.path, offset, about, thing.name, label=label, scaled=scaled)
+    ds, repaired = image_dataset(whole, replace(where, offset=offset), label=source.found.label, scaled=scaled)
     return ds, moved + repaired
 
 
@@ -255,9 +255,8 @@ def _times_of(inside: list[tuple[Described, Place]]) -> tuple[int, int] | None:
     found: list[int] = []
     for thing, where in inside:
         if not thing.name.endswith(_IMAGES):
-            ds, _ = table_dataset(
-                where.path, where.offset, included(where.path, thing.about), thing.name, only_time=True
-            )
+            whole = replace(thing, about=included(where.path, thing.about))
+            ds, _ = table_dataset(whole, where, only_time=True)
             if "time" in ds.coords and ds.sizes["time"]:
                 found += [int(ds["time"].min()), int(ds["time"].max())]
     return (min(found), max(found)) if found else None

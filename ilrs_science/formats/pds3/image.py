@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ilrs_science.errors import FormatError
 from ilrs_science.formats.format import unit_attributes
 from ilrs_science.formats.pds3.label import Label, attached_label, count, plain_label, text
-from ilrs_science.formats.pds3.place import position
+from ilrs_science.formats.pds3.place import Described, Place, position
 from ilrs_science.formats.pds3.samples import native, sample_type, scale, special_constants, without_constants
 
 _STORAGE = {
@@ -107,19 +107,17 @@ def read_samples(path: Path, offset: int, layout: Layout, name: str) -> NDArray[
     return native(raw, layout.sample).reshape(layout.shape)
 
 
-def image_dataset(  # noqa: PLR0913 - where it lies, and what is said of it
-    path: Path, offset: int, about: Label, what: str, *, label: Label, scaled: bool = False
+def image_dataset(
+    image: Described, where: Place, *, label: Label, scaled: bool = False
 ) -> tuple[xr.Dataset, list[str]]:
     """Return an image as a dataset of one variable of its name, and what was repaired.
 
     Parameters
     ----------
-    path, offset
-        Where it lies.
-    about
+    image
         The object of the label.
-    what
-        Its name.
+    where
+        Where it lies.
     label
         The whole label, for the terms of companding.
     scaled
@@ -130,12 +128,13 @@ def image_dataset(  # noqa: PLR0913 - where it lies, and what is said of it
     FormatError
         The bytes are not what the label says.
     """
-    layout, repaired = image_layout(about, what, str(path)), []
+    about, what = image.about, image.name
+    layout, repaired = image_layout(about, what, str(where.path)), []
     terms = _terms(label) if what == "IMAGE" else {}
     if terms and layout.sample[1:] == "i1":
         layout = Layout("|u1", layout.dims, layout.shape, layout.before, layout.after)
         repaired.append(f"{what} is read as unsigned: its label says signed, and companding that gives 0 to 255")
-    values = read_samples(path, offset, layout, what)
+    values = read_samples(where.path, where.offset, layout, what)
     constants = special_constants(about)
     values = without_constants(values, constants, layout.sample)
     if scaled:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,37 +113,44 @@ def _lines_end_with_rows(block: NDArray[np.uint8], table: NDArray[np.uint8]) -> 
 
 def _columns(about: Label, what: str, name: str) -> Iterator[Column]:
     for column in _listed(about, "COLUMN"):
-        yield _column(column, what, name, 0, (), (), ())
+        yield _column(column, _Within(what, name))
     for container in _listed(about, "CONTAINER"):
         if "CONTAINER" in container:
             raise FormatError(f"{name}: containers of {what} within containers are not read")
         inside = text(container, "NAME") or "CONTAINER"
         start, size, times = (count(container, key, inside, name) for key in ("START_BYTE", "BYTES", "REPETITIONS"))
+        within = _Within(inside, name, start - 1, (times,), (size,), (f"{inside}_repetition",))
         for column in _listed(container, "COLUMN"):
-            found = _column(column, inside, name, start - 1, (times,), (size,), (f"{inside}_repetition",))
+            found = _column(column, within)
             if found.end - found.start > size * times:
                 raise FormatError(f"{name}: the column {found.name} reaches beyond its container {inside}")
             yield found
 
 
-def _column(  # noqa: PLR0913, PLR0917 - where it lies
-    about: Label,
-    what: str,
-    name: str,
-    start: int,
-    shape: tuple[int, ...],
-    steps: tuple[int, ...],
-    dims: tuple[str, ...],
-) -> Column:
+class _Within(NamedTuple):
+    """What a column stands in: a table, or a container of one, which is repeated."""
+
+    what: str
+    name: str
+    """Of the file."""
+    start: int = 0
+    """Offset in a row."""
+    shape: tuple[int, ...] = ()
+    steps: tuple[int, ...] = ()
+    dims: tuple[str, ...] = ()
+
+
+def _column(about: Label, within: _Within) -> Column:
+    name, shape, steps, dims = within.name, within.shape, within.steps, within.dims
     title = text(about, "NAME") or f"COLUMN_{about.get('COLUMN_NUMBER', '')}"
-    inside = f"the column {title} of {what}"
+    inside = f"the column {title} of {within.what}"
     size = count(about, "BYTES", inside, name)
     if "ITEMS" in about:
         items = count(about, "ITEMS", inside, name)
         size = count(about, "ITEM_BYTES", inside, name) if "ITEM_BYTES" in about else size // items
         step = count(about, "ITEM_OFFSET", inside, name) if "ITEM_OFFSET" in about else size
         shape, steps, dims = (*shape, items), (*steps, step), (*dims, f"{title.replace('/', '_')}_item")
-    start += count(about, "START_BYTE", inside, name) - 1
+    start = within.start + count(about, "START_BYTE", inside, name) - 1
     return Column(title, about, start, size, shape, steps, dims)
 
 

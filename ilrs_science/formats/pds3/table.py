@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 from ilrs_science.formats import text_cells, text_times
 from ilrs_science.formats.foreign import foreign
 from ilrs_science.formats.format import counted, unit_attributes
-from ilrs_science.formats.pds3.label import Label, plain_label, text
+from ilrs_science.formats.pds3.label import plain_label, text
+from ilrs_science.formats.pds3.place import Described, Place
 from ilrs_science.formats.pds3.rows import Column, field_cells, row_cells
 from ilrs_science.formats.pds3.samples import native, sample_type, scale, special_constants, without_constants
 from ilrs_science.geometry.labels import TAI
@@ -26,19 +26,17 @@ _WRITTEN = (*_TEXTS, *_TIMES, "ASCII_INTEGER", "ASCII_REAL")
 """Types that are text in binary tables, too."""
 
 
-def table_dataset(  # noqa: PLR0913 - where it lies, and how much of it is wanted
-    path: Path, offset: int, about: Label, what: str, *, scaled: bool = False, only_time: bool = False
+def table_dataset(
+    table: Described, where: Place, *, scaled: bool = False, only_time: bool = False
 ) -> tuple[xr.Dataset, list[str]]:
     """Return a table along `time`, or along `row` where no column tells the time, and what was repaired.
 
     Parameters
     ----------
-    path, offset
-        Where it lies.
-    about
+    table
         The object of the label.
-    what
-        Its name.
+    where
+        Where it lies.
     scaled
         Whether to apply SCALING_FACTOR and OFFSET of columns.
     only_time
@@ -55,16 +53,13 @@ def table_dataset(  # noqa: PLR0913 - where it lies, and how much of it is wante
     FormatError
         The bytes are not what the label says.
     """
-    name = str(path)
-    if what.endswith("SPREADSHEET"):
-        cells, rejected, repaired = field_cells(path, offset, about, what)
-    else:
-        cells, rejected, repaired = row_cells(path, offset, about, what)
-    table = _Table(name, path.stat().st_size, scaled=scaled, repaired=repaired)
+    cells_of = field_cells if table.name.endswith("SPREADSHEET") else row_cells
+    cells, rejected, repaired = cells_of(where.path, where.offset, table.about, table.name)
+    made = _Table(str(where.path), where.path.stat().st_size, scaled=scaled, repaired=repaired)
     for column, values in cells:
         if not only_time or _may_be_time(column):
-            table.add(column, values)
-    return table.dataset(rejected), repaired
+            made.add(column, values)
+    return made.dataset(rejected), repaired
 
 
 class _Table:

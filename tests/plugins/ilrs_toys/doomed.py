@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import ilrs_science as ilrs
-from ilrs_science.store.target import Folder
+from ilrs_science.store.folder import Folder
 
 type Meet = Callable[[], None]
+
+DONE = 99
+"""How a copy ends that came to its end."""
 
 
 def killed(pipeline: dict[str, Any], instant: str, number: int = signal.SIGKILL, **more: Any) -> int:
@@ -28,7 +31,8 @@ def killed(pipeline: dict[str, Any], instant: str, number: int = signal.SIGKILL,
 
     Returns
     -------
-    The number of the signal, negative, or the exit status: 130 where it was interrupted, 99 where it came to its end.
+    The number of the signal, negative, or the exit status: 130 where it was interrupted, `DONE` where it came to
+    its end.
     """
 
     def die() -> None:
@@ -70,7 +74,7 @@ def forked(function: Callable[[], Any]) -> int:
         process = os.fork()
     if process:
         return process
-    status = 99
+    status = DONE
     try:
         function()
     except KeyboardInterrupt:

@@ -16,9 +16,11 @@ PLACES = ("slot", "mean", "sum", "histogram")
 OVERLAPS = ("refuse", "first", "latest")
 
 _RESERVED = frozenset(
-    {"time", "tai", "time_bounds", "site", "lon", "lat", "height", "records", "quality", "count", "count_left_out"}
-    | {"time_offset", "sample", "rejected", "bounds"}
+    {"time", "tai", "time_bounds", "site", "records", "quality", "count", "count_left_out", "time_offset", "sample"}
+    | {"rejected", "bounds"}
 )
+PLACES_OF_SITES = ("lon", "lat", "height")
+"""Coordinates of sites; of a moving platform they are auxiliary coordinates along time instead."""
 _COUNTED = frozenset({"counts", "counts_variance", "ontime", "exposure"})
 """What the engine makes of events."""
 
@@ -45,14 +47,25 @@ def _name_faults(product: Product) -> Iterator[Fault]:
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
             yield Fault(name, "declared twice", "names are unique")
+        if name in PLACES_OF_SITES and not _is_a_track(product, name):
+            yield Fault(name, "is where a site lies", f"of what moves: Variable({name!r}, ('time',), coordinate=True)")
         if name in _RESERVED or name in product.coordinates or not name.isidentifier():
             allowed = f"expected one word, and none of {', '.join(sorted({*_RESERVED, *product.coordinates}))}"
             yield Fault(repr(name), "cannot name a variable", allowed)
-    taken = _RESERVED | _COUNTED if product.counts_events else _RESERVED
+    yield from _dimension_faults(product)
+
+
+def _dimension_faults(product: Product) -> Iterator[Fault]:
+    taken = _RESERVED | {*PLACES_OF_SITES} | (_COUNTED if product.counts_events else set())
     for name in product.coordinates:
         if name in taken or not name.isidentifier():
             allowed = f"expected one word, and none of {', '.join(sorted(taken))}"
             yield Fault(f"coordinates[{name!r}]", "cannot name a dimension", allowed)
+
+
+def _is_a_track(product: Product, name: str) -> bool:
+    """Tell whether a variable is a place along time, as CF has it."""
+    return all(v.coordinate and v.dims == ("time",) for v in product.declared if v.name == name)
 
 
 def _bin_faults(product: Product) -> Iterator[Fault]:

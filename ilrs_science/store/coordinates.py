@@ -53,7 +53,9 @@ class Coordinate:
 
 def coordinates(product: Product, axis: Axis, sites: Sequence[Site], cut: Cut) -> list[Coordinate]:
     """Return every coordinate of a cube."""
-    return [*_times(axis, cut), *_places(axis, sites, cut), *_labels(product)]
+    moving = {one.name for one in product.declared}
+    places = [one for one in _places(axis, sites, cut) if one.name not in moving]
+    return [*_times(axis, cut), *places, *_labels(product)]
 
 
 def values(product: Product, axis: Axis, sites: Sequence[Site], first: int) -> Iterator[tuple[str, int, NDArray[Any]]]:
@@ -67,7 +69,9 @@ def values(product: Product, axis: Axis, sites: Sequence[Site], first: int) -> I
     begin = first // _INDEX_CHUNK * _INDEX_CHUNK
     for position, piece in pieces(axis, begin, _INDEX_CHUNK):
         yield from ((name, position, numbers) for name, numbers in _times_of(axis, piece).items())
-    yield from ((name, 0, numbers) for name, numbers in _places_of(axis.places(sites)).items())
+    moving = {one.name for one in product.declared}
+    places = _places_of(axis.places(sites))
+    yield from ((name, 0, numbers) for name, numbers in places.items() if name not in moving)
     for name, labels in product.coordinates.items():
         if not isinstance(labels, int):
             yield name, 0, np.asarray(labels, dtype=object if isinstance(labels[0], str) else None)

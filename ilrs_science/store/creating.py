@@ -139,4 +139,4 @@ def _write_root(place: Target, documents: Mapping[str, bytes], attributes: Mappi
 def _coordinates(wanted: Declaration) -> dict[str, str]:
     along_time = [] if wanted.axis.leading else ["site"]
     auxiliary = [v.name for v in wanted.product.stored(wanted.place) if v.coordinate]
-    return {"coordinates": " ".join(["tai", "lon", "lat", "height", *along_time, *auxiliary])}
+    return {"coordinates": " ".join(dict.fromkeys(["tai", "lon", "lat", "height", *along_time, *auxiliary]))}

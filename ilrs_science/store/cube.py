@@ -236,7 +236,10 @@ def shard_keys(place: Target) -> list[str]:
     root = read_root(place)
     if found is None or root is None:
         return []
-    own = {"time", "tai", "time_bounds", "site", "lon", "lat", "height", *found.schema["product"]["coordinates"]}
+    product = found.schema["product"]
+    own = {"time", "tai", "time_bounds", "site", "lon", "lat", "height", *product["coordinates"]}
+    own |= {f"{name}_bounds" for name in product["edges"]}
+    own -= {one["name"] for one in product["variables"]}  # where a platform moves, its place is data
     declared = root["consolidated_metadata"]["metadata"]
     names = {name for name, one in declared.items() if one.get("node_type") == "array"} - own
     return [key for name in sorted(names) for key in place.listing(name) if SHARD.fullmatch(key)]

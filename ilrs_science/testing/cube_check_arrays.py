@@ -167,8 +167,14 @@ def _times(cube: Cube) -> Iterator[Wanted]:
 def _sites(cube: Cube) -> Iterator[Wanted]:
     dim, size = ("site", len(cube.schema["sites"])) if cube.regular else ("time", cube.count)
     yield Wanted("site", (dim,), (size,), "string")
-    for name, units in _PLACES.items():
+    for name, units in places_of_sites(cube).items():
         yield Wanted(name, (dim,), (size,), "float64", attributes={"units": units})
+
+
+def places_of_sites(cube: Cube) -> dict[str, str]:
+    """Return the coordinates of sites with their units, but those that are along time since the platform moves."""
+    moving = {one["name"] for one in cube.schema["product"]["variables"]}
+    return {name: units for name, units in _PLACES.items() if name not in moving}
 
 
 def _labels(cube: Cube) -> Iterator[Wanted]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ilrs_science.errors import Fault
+from ilrs_science.testing.cube_check_arrays import places_of_sites
 from ilrs_science.testing.cube_check_place import Cube, differs
 
 type Nanoseconds = NDArray[np.int64]
@@ -180,7 +181,7 @@ def _site_faults(cube: Cube) -> Iterator[Fault]:
         yield Fault("site", f"found {', '.join(unknown)}", f"the sites of the schema: {', '.join(sites)}")
     if not set(names) <= sites.keys():
         return
-    for key in ("lon", "lat", "height"):
+    for key in places_of_sites(cube):
         known = [sites[name][key] for name in names]
         allowed = np.array([np.nan if one is None else one for one in known], "f8")
         if not np.array_equal(cube.values(key, slice(None)), allowed, equal_nan=True):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ilrs_science.errors import Fault
-from ilrs_science.testing.cube_check_arrays import COMMON_FLAGS, Wanted, wanted
+from ilrs_science.testing.cube_check_arrays import COMMON_FLAGS, Wanted, places_of_sites, wanted
 from ilrs_science.testing.cube_check_place import Cube
 from ilrs_science.testing.cube_check_times import shares_a_second
 
@@ -46,7 +46,7 @@ def value_faults(cube: Cube) -> Iterator[Fault]:
         for number in range(-(-cube.count // length)):
             region = _Region(row, number, number * length, min((number + 1) * length, cube.count))
             yield from _region_faults(cube, arrays, stored, region)
-    for name in ("lon", "lat", "height"):
+    for name in places_of_sites(cube):
         yield from _pattern_faults(name, cube.values(name, slice(None)))
 
 

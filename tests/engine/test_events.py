@@ -19,6 +19,7 @@ import ilrs_science as ilrs
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.quality import CLOCK_UNCERTAIN, MISSING
 from ilrs_science.model.record import Counts
+from ilrs_science.running.verify import verify
 from ilrs_science.testing import check_instrument
 from ilrs_science.testing.cube_check import check_cube
 
@@ -362,3 +363,9 @@ def test_a_pipeline_cannot_average_events(tmp_path: Path) -> None:
     ONE.write(tmp_path / "0.photons")
     with pytest.raises(ilrs.PlanError, match="place: found 'mean'; toy-photons counts events: leave it out"):
         ilrs.plan(pipeline(tmp_path, 2, place="mean"))
+
+
+def test_every_stored_shard_of_a_histogram_is_one_that_a_record_tells_of(tmp_path: Path) -> None:
+    made(tmp_path, [ONE], 12)
+    found = verify(str(tmp_path / "cube.zarr"))
+    assert found.ok, found

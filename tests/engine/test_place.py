@@ -1,6 +1,7 @@
 import functools
 import operator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import xarray as xr
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ilrs_science import Product, RegularAxis, Variable
+from ilrs_science import Product, RegularAxis, Site, Variable
 from ilrs_science.errors import ProductError
 from ilrs_science.geometry.time import parse_utc
 from ilrs_science.model.quality import (
@@ -22,6 +23,10 @@ from ilrs_science.model.quality import (
     SATURATED,
 )
 from ilrs_science.reduction.placing import Block
+from ilrs_science.store.creating import create
+from ilrs_science.store.cube import Declaration
+from ilrs_science.store.encoding import cut
+from ilrs_science.store.target import target
 
 VECTOR = Variable("b", ("time", "axis"), "f4", units="nT")
 LEVEL = Variable("level", ("time",), "i2", units="1", uncertainty=False)
@@ -391,3 +396,38 @@ def test_slots_whose_label_in_utc_is_squeezed_say_that_their_time_is_uncertain()
     block.put(ds, np.arange(5), axis.times(), np.zeros(5, int))
     block.finish()
     assert (block.arrays["quality"] & CLOCK_UNCERTAIN).astype(bool).tolist() == [False, True, True, False, False]
+
+
+def test_where_a_platform_moves_its_place_is_an_auxiliary_coordinate_along_time(tmp_path: Path) -> None:
+    track = [
+        Variable(name, ("time",), "f8", units, standard_name=standard, coordinate=True, period=period)
+        for name, units, standard, period in (
+            ("lon", "degrees_east", "longitude", 360.0),
+            ("lat", "degrees_north", "latitude", None),
+            ("height", "m", "", None),
+        )
+    ]
+    product = Product(V, *track, place="mean")
+    sites, layout = (Site("rover"), Site("orbiter")), cut(product, "mean", 2, 4)
+    create(target(str(tmp_path / "c")), Declaration(product, "mean", AXIS, sites, layout), {})
+    cube = xr.open_zarr(str(tmp_path / "c"))
+    assert cube.lon.dims == cube.height.dims == ("site", "time")
+    assert {"lon", "lat", "height"} <= set(cube.coords)
+    assert cube.lon.attrs["standard_name"] == "longitude"
+    made = placed_means(
+        product,
+        v=("time", np.zeros(3, "f4")),
+        lon=("time", np.array([359.0, 1.0, 0.0])),
+        lat=("time", np.array([-89.0, -89.0, -86.0])),
+        height=("time", np.zeros(3)),
+    )
+    assert (made["lon"][0], made["lat"][0]) == (0, -88)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [Variable("lon", ("time",), "f8", "deg"), Variable("lat", ("time", "x"), "f8", "deg", coordinate=True)],
+)
+def test_the_place_of_a_site_is_no_variable_of_another_kind(variable: Variable) -> None:
+    with pytest.raises(ValueError, match="is where a site lies; of what moves"):
+        Product(V, variable, coordinates={"x": 2})

@@ -7,6 +7,8 @@ of ROOMS. Each place of the code is taken at most once; places and mutants are c
 the tests that ran its statement, quickest first, until one fails (*killed*), they take far too long (*killed*), or none
 is left (*survived*). What runs on import meets all tests of its module, and those that read the source.
 
+Statements that no test was seen to run meet those of tests/faults, whose runs have processes of their own.
+
 All happens in a copy of the checkout in a temporary folder. Which test runs which lines is measured once for each file
 of tests, and kept in build/mutants. `means_nothing` says what is left out.
 """
@@ -24,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -314,6 +317,8 @@ def main() -> None:
     options.add_argument("--only", type=int, nargs="*", help="numbers of the mutants of this sample to try")
     options.add_argument("--show", action="store_true", help="print the mutants, ask no test")
     chosen = options.parse_args()
+    # Idle threads of the libraries might make a child hang: what took too long is named, and to be tried again alone.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     mutants = enumerate(sample(chosen.n, chosen.seed), 1)
     tried = {number: one for number, one in mutants if chosen.only is None or number in chosen.only}
     killed = 0

@@ -182,11 +182,22 @@ def _fitted(adapter: TypeAdapter[Any], found: Any, where: str, *, default: bool)
 
 def _is_of_another_kind(found: Any, value: Any) -> bool:
     """Tell whether pydantic read text as a number, or yes as 1: nobody who writes that means it."""
-    if isinstance(found, list | tuple) and isinstance(value, list | tuple):
-        return any(_is_of_another_kind(one, other) for one, other in zip(found, value, strict=False))
+    if isinstance(found, dict | list | tuple):
+        return _holds_another_kind(found, value)
     if isinstance(value, bool) or isinstance(found, bool):
         return isinstance(value, bool) != isinstance(found, bool)
     return isinstance(value, int | float) and not isinstance(value, Duration) and isinstance(found, str)
+
+
+def _holds_another_kind(found: Any, value: Any) -> bool:
+    """Tell the same of what lies in a collection; in a set nothing has a place."""
+    if isinstance(found, dict) and isinstance(value, Mapping):
+        return _holds_another_kind([*found, *found.values()], [*value, *value.values()])
+    if isinstance(value, set | frozenset):
+        return any(all(_is_of_another_kind(one, other) for other in value) for one in found)
+    if isinstance(value, list | tuple):
+        return any(_is_of_another_kind(one, other) for one, other in zip(found, value, strict=False))
+    return False
 
 
 def _margin(function: StepFunction, values: Mapping[str, Any], where: str) -> tuple[int, list[Fault]]:

@@ -202,3 +202,22 @@ def test_a_list_may_become_one_number_where_the_plugin_makes_it_one() -> None:
 def test_a_validator_of_the_plugin_that_fails_is_a_fault_and_no_crash() -> None:
     _, found = bind_step(ranged, {"own": 2.0}, "steps[0].ranged")
     assert "it cannot be used (KeyError: 2.0)" in str(found[0])
+
+
+@pytest.mark.parametrize(
+    ("annotation", "right", "wrong"),
+    [
+        (list[int], [1, 2], ["1", 2]),
+        (set[int], [1, 2], ["1", 2]),
+        (frozenset[int], [1], [True]),
+        (dict[str, int], {"a": 1}, {"a": "1"}),
+        (dict[str, list[float]], {"a": [1.5]}, {"a": ["1.5"]}),
+    ],
+)
+def test_text_stands_for_no_number_however_deep_it_lies(annotation: Any, right: Any, wrong: Any) -> None:
+    def scaled(ds: xr.Dataset, *, values: Any) -> xr.Dataset:
+        return ds
+
+    scaled.__annotations__["values"] = annotation
+    assert bind_step(scaled, {"values": right}, "steps[0].scaled")[1] == []
+    assert [fault.path for fault in bind_step(scaled, {"values": wrong}, "steps[0].scaled")[1]]

@@ -77,9 +77,22 @@ def load_yaml(path: Path) -> Any:
         It cannot be read or is not YAML; with line and column.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - derived from the safe loader
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise FormatError(f"{path}: cannot be read ({error})") from error
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, path: str) -> Any:
+    """Return what YAML says; `path` names it in errors.
+
+    Raises
+    ------
+    FormatError
+        It is not YAML; with line and column.
+    """
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - derived from the safe loader
     except (yaml.YAMLError, RecursionError) as error:
         raise FormatError(f"{path}: not YAML: {error}") from error
     except (ValueError, LookupError, AttributeError, TypeError) as error:

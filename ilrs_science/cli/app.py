@@ -211,6 +211,10 @@ def check(
     *,
     raw: Raw = None,
     references: References = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="STEP.PARAMETER=VALUE", help="A parameter of a step of the instrument."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a pipeline for faults, an instrument package against the contract, or a cube against its format."""
@@ -221,7 +225,8 @@ def check(
         return
     from ilrs_science.cli import conformance
 
-    raise typer.Exit(conformance.check(what, raw or [], references or [], as_json=as_json))
+    evidence = conformance.Evidence(raw or [], references or [], conformance.parameters_given(parameters or []))
+    raise typer.Exit(conformance.check(what, evidence, as_json=as_json))
 
 
 @app.command("new-instrument")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from ilrs_science import catalog, registry
 from ilrs_science.cli import show
@@ -17,11 +18,12 @@ from ilrs_science.model.instrument import Instrument
 from ilrs_science.store.collection import cubes_at
 from ilrs_science.testing import Report, check_instrument
 from ilrs_science.testing.cube_check import check_cube
+from ilrs_science.yaml_text import parse_yaml
 
 
-def check(what: str, raw: Sequence[str], references: Sequence[str], *, as_json: bool) -> int:
+def check(what: str, evidence: Evidence, *, as_json: bool) -> int:
     """Check a cube, or an instrument or its package; tell what was found, and return the exit status."""
-    return _cube(what, as_json=as_json) if is_cube(what) else _package(what, Evidence(raw, references), as_json=as_json)
+    return _cube(what, as_json=as_json) if is_cube(what) else _package(what, evidence, as_json=as_json)
 
 
 def _cube(what: str, *, as_json: bool) -> int:
@@ -51,6 +53,8 @@ class Evidence:
     """Paths, globs or URLs of raw files; none if they are to be simulated."""
     references: Sequence[str]
     """Folders."""
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Of steps, by their names: those that have no default above all."""
 
     def serves(self, instrument: Instrument) -> bool:
         """Tell whether there are raw files for an instrument, or can be."""
@@ -66,7 +70,20 @@ class Evidence:
             instrument.simulate(Path(folder))
             simulated = Path(folder, "references")
             folders = [str(simulated)] if simulated.is_dir() else []
-            yield Evidence([f"{folder}/raw/{{site}}/*"], [*self.references, *folders])
+            yield replace(self, raw=[f"{folder}/raw/{{site}}/*"], references=[*self.references, *folders])
+
+    def steps_of(self, instrument: Instrument) -> list[dict[str, Mapping[str, Any]]] | None:
+        """Return the steps of an instrument with their parameters, as a pipeline has them; None for its own defaults.
+
+        Raises
+        ------
+        IlrsError
+            It has no such step.
+        """
+        names = [step.__name__ for step in instrument.steps]
+        if strange := sorted(self.parameters.keys() - names):
+            raise IlrsError(f"--set: {instrument.name} has no step {', '.join(strange)}; it has {', '.join(names)}")
+        return [{name: self.parameters.get(name, {})} for name in names] if self.parameters else None
 
     def granules(self, name: str) -> Sequence[Granule]:
         """Return the granules of an instrument.
@@ -78,9 +95,27 @@ class Evidence:
         """
         found = catalog.inventory(self.raw, instruments=[name])
         if not found.granules:
-            reasons = "; ".join(f"{one.url}: {one.reason}" for one in found.rejected[:5]) or "no file found"
+            reasons = "; ".join(f"{one.url}: {one.reason}" for one in found.rejected[:5])
             raise IlrsError(f"{name}: no granule to check with: {reasons}")
         return found.granules
+
+
+def parameters_given(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return parameters by step of texts such as `despike.window=5 s`; values are read as in a pipeline.
+
+    Raises
+    ------
+    IlrsError
+        A text has another form.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        step, _, parameter = name.strip().partition(".")
+        if not step or not parameter or not value:
+            raise IlrsError(f"--set {text!r}: expected step.parameter=value, as in despike.window='5 s'")
+        found.setdefault(step, {})[parameter] = parse_yaml(value, f"--set {text}")
+    return found
 
 
 def check_package(package: str, evidence: Evidence) -> dict[str, Report]:
@@ -98,8 +133,9 @@ def check_package(package: str, evidence: Evidence) -> dict[str, Report]:
         if evidence.serves(instrument):
             with evidence.of(instrument) as own:
                 granules = own.granules(name)
+                steps = own.steps_of(instrument)
                 reports[name] = check_instrument(
-                    instrument, granules, references=own.references, raise_on_failure=False
+                    instrument, granules, references=own.references, steps=steps, raise_on_failure=False
                 )
         elif len(names) == 1:
             raise IlrsError(f"{name} has no simulator; give raw files with --raw")

@@ -12,6 +12,8 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
+from ilrs_science import registry
+from ilrs_science.cli import conformance
 from ilrs_science.cli.app import app
 from ilrs_science.simulate.magnetometer import simulate
 
@@ -246,3 +248,27 @@ def test_a_cube_opens_in_plain_xarray_in_a_process_without_this_package(folder):
     assert said[:2] == ["nT", "datetime64[ns]"]
     with xr.open_zarr(folder / "field.zarr") as cube:
         assert float(said[2]) == pytest.approx(float(cube.b.where(cube.quality == 0).mean()))
+
+
+def test_parameters_of_steps_can_be_set_for_a_check():
+    given = conformance.parameters_given(["despike.window=5 s", "despike.limit=3", "cal.edges=[1, 2.5]"])
+    assert given == {"despike": {"window": "5 s", "limit": 3}, "cal": {"edges": [1, 2.5]}}
+    evidence = conformance.Evidence([], [], {"to_nanotesla": {"noise": 0.2}})
+    steps = evidence.steps_of(registry.instrument("fluxgate"))
+    assert steps == [{"flag_saturated": {}}, {"correlate_clock": {}}, {"to_nanotesla": {"noise": 0.2}}]
+    assert conformance.Evidence([], []).steps_of(registry.instrument("fluxgate")) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--set", "noise=0.2"], "expected step.parameter=value"),
+        (["--set", "to_teslas.noise=0.2"], "fluxgate has no step to_teslas; it has flag_saturated"),
+        (["--set", "to_nanotesla.noise=[0.2"], "not YAML"),
+        (["--raw", "nowhere/*.fgm"], "nowhere/*.fgm: no file matches it"),
+    ],
+)
+def test_a_check_that_cannot_be_made_says_why(arguments, words):
+    result = ilrs("check", "fluxgate", *arguments)
+    assert result.exit_code == 1
+    assert words in " ".join(result.stderr.split())

@@ -31,6 +31,7 @@ instrument = Instrument("lexi-sky", files="*level_1c*.cdf", read=read, steps=(to
 """
 
 
+@pytest.mark.real
 def test_each_of_the_3817_photons_is_counted_though_two_hundred_share_a_time_with_another(
     real_data: Path, install: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -208,6 +208,10 @@ def open_cube(url: str, *, time: str = "utc", chunks: dict[str, int] | None = No
     if attributes.get("status") != COMPLETE:
         warnings.warn(f"{place.url}: {attributes.get('status', 'unfinished')}", UserWarning, stacklevel=2)
     cube: xr.Dataset = xr.open_zarr(place.store(), chunks=chunks or {}, consolidated=True)
+    for one in cube.variables.values():
+        # How a copy is cut is for its maker to say: xarray refuses to write Dask chunks into smaller or larger ones.
+        for key in ("chunks", "shards", "preferred_chunks"):
+            one.encoding.pop(key, None)
     if "flag_masks" in cube["quality"].attrs:
         # CF wants masks of the type of their variable, which JSON cannot say.
         cube["quality"].attrs["flag_masks"] = np.array(cube["quality"].attrs["flag_masks"], cube["quality"].dtype)

@@ -151,6 +151,15 @@ def test_a_cube_opens_in_a_process_that_never_imports_this_package(made: Path) -
     assert out.stdout.split() == [str(4.0 * raw.counts_at(START, "bb")), "False"]
 
 
+@pytest.mark.parametrize("selection", [slice(None), slice(2, 5)])
+def test_a_lazy_cube_or_a_selection_of_one_can_be_written_elsewhere(
+    made: Path, tmp_path: Path, selection: slice
+) -> None:
+    opened = ilrs.open_cube(str(made)).isel(time=selection)
+    opened.to_zarr(tmp_path / "copy.zarr", consolidated=False)
+    assert xr.open_zarr(tmp_path / "copy.zarr", consolidated=False).equals(opened)
+
+
 def test_open_cube_gives_what_xarray_gives(made: Path) -> None:
     with xr.open_zarr(made) as plain:
         assert ilrs.open_cube(str(made)).identical(plain)

@@ -51,7 +51,7 @@ def test_importing_the_package_imports_no_instrument_no_cluster_and_no_plots() -
         ("", "cannot be imported: AttributeError"),
         ("instrument = 5", "its entry point gives a int, expected an Instrument"),
         (GOOD.format(name="another", more=""), "it calls itself 'another'; entry point and name must agree"),
-        (GOOD.format(name="acme-broken", more=", contract=99"), "written for contract 99, this is contract 1"),
+        (GOOD.format(name="acme-broken", more=", contract=99"), "written for contract 99, this is contract 2"),
     ],
     ids=["raises", "import", "syntax", "attribute", "type", "name", "contract"],
 )

@@ -207,7 +207,7 @@ def test_a_plan_says_what_it_will_do_in_json(campaign: Campaign) -> None:
     said = plan.as_json()
     assert said["parts"] == 4
     assert said["bytes_in"] == sum(path.stat().st_size for path in (campaign.folder / "raw").iterdir())
-    assert said["steps"][1] == {"name": "sum_near", "parameters": {"window": "2 s"}, "margin_ns": 2 * SECOND}
+    assert said["steps"][1] == {"name": "sum_near", "parameters": {"window": "2 s"}, "at": {}, "margin_ns": 2 * SECOND}
     assert {reference["kind"] for reference in said["references"]} == {"gain"}
     assert not (campaign.folder / "cube.zarr").exists()
 

@@ -236,7 +236,7 @@ def test_the_chunk_of_a_given_shard_is_its_largest_divisor_that_is_small_enough(
     side: int, shard: int, chunk: int
 ) -> None:
     # 26 frames of 100 x 100 numbers of four bytes, or one of 600 x 600, are what an analyst reads at once.
-    product = Product(Variable("v", ("time", "y", "x"), "f4", "m"), y=side, x=side)
+    product = Product(Variable("v", ("time", "y", "x"), "f4", "m"), coordinates={"y": side, "x": side})
     assert cut(product, "slot", shard=shard) == Cut(chunk, shard)
 
 

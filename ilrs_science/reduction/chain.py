@@ -164,7 +164,7 @@ def _piecewise(step: _Bound, ds: xr.Dataset, changes: Sequence[int], margin: int
     for low, high in pairwise([None, *changes, None]):
         since, until = (-_EVER if low is None else low), (_EVER if high is None else high)
         inside = (times >= since) & (times < until)
-        if not inside.any():
+        if not inside.any() and not _is_good_somewhere(ds, since, until):
             continue
         near = np.flatnonzero((times >= since - margin) & (times < until + margin))
         piece = step.on(ds.isel(time=near), low)
@@ -173,6 +173,11 @@ def _piecewise(step: _Bound, ds: xr.Dataset, changes: Sequence[int], margin: int
         pieces.append(piece.isel(time=inside[near]))
         positions.append(np.flatnonzero(inside))
     return joined(pieces).isel(time=np.argsort(np.concatenate(positions), kind="stable"))
+
+
+def _is_good_somewhere(ds: xr.Dataset, since: int, until: int) -> bool:
+    """Tell whether there could have been events in a time, whether there were any or not."""
+    return GOOD in ds.attrs and within(ds.attrs[GOOD], since, until).sizes["interval"] > 0
 
 
 def _valid_at(chosen: Mapping[str, Sequence[Reference]], time: int | None) -> dict[str, Reference | None]:

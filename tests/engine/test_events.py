@@ -13,7 +13,7 @@ import xarray as xr
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from ilrs_toys import photons
-from ilrs_toys.campaign import SECOND, START, assert_same_bytes, values
+from ilrs_toys.campaign import SECOND, START, Campaign, assert_same_bytes, values
 
 import ilrs_science as ilrs
 from ilrs_science.geometry.time import isot
@@ -369,3 +369,15 @@ def test_every_stored_shard_of_a_histogram_is_one_that_a_record_tells_of(tmp_pat
     made(tmp_path, [ONE], 12)
     found = verify(str(tmp_path / "cube.zarr"))
     assert found.ok, found
+
+
+def test_where_references_change_the_time_without_events_counts_too(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path)
+    campaign.refer("gain", -100, 2, 1.0, instrument="toy-photons")
+    campaign.refer("gain", 2, 3, 2.0, instrument="toy-photons")
+    campaign.refer("gain", 3, 100, 4.0, instrument="toy-photons")
+    file = File(((0, 40, 0),), ((5, 5.0, 0), (35, 5.0, 0)))
+    references = {"folders": [str(tmp_path / "references")]}
+    cube, _, _ = made(tmp_path, [file], 4, steps=["stretch", "to_bins"], references=references)
+    assert cube.ontime.sel(module=0).values.tolist() == [[1, 1, 1, 1]]
+    assert cube.counts.sel(module=0).values[0].tolist() == [[1, 0, 0], [0] * 3, [0] * 3, [0, 0, 1]]

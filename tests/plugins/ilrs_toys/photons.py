@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ilrs_science import FormatError, Granule, Instrument, Product, exclude, reject, scale_live_time, set_flag
+from ilrs_science import (
+    FormatError,
+    Granule,
+    Instrument,
+    Product,
+    Reference,
+    exclude,
+    reject,
+    scale_live_time,
+    set_flag,
+)
 
 EDGES = [0.0, 10.0, 20.0, 40.0]
 """Of the bins of energy, keV."""
@@ -55,6 +65,11 @@ def to_bins(ds: xr.Dataset) -> xr.Dataset:
     return ds.assign(energy_bin=("time", np.digitize(ds.energy.values, EDGES) - 1))
 
 
+def stretch(ds: xr.Dataset, *, gain: Reference) -> xr.Dataset:
+    """Multiply energies by the gain that is valid at each time."""
+    return ds.assign(energy=ds.energy * float(gain["gain"]))
+
+
 def close_door(ds: xr.Dataset, *, start: int, stop: int) -> xr.Dataset:
     """Leave a time out."""
     return exclude(ds, [start], [stop], "the door was closed")
@@ -96,7 +111,7 @@ instrument = Instrument(
     name="toy-photons",
     files="*.photons",
     read=read,
-    steps=(to_bins, close_door, dead_time, veto, forgets, halves),
+    steps=(to_bins, stretch, close_door, dead_time, veto, forgets, halves),
     product=product(),
 )
 first = replace(instrument, name="toy-photons-first", product=product(overlap="first"))

@@ -51,6 +51,9 @@ def rate(
     CubeError
         The cube has no counts of events, no such dimension, or `every` is no multiple of its step.
     """
+    over = (over,) if isinstance(over, str) else tuple(over)
+    if "time" in over and every is not None:
+        raise CubeError("every and over time exclude each other: one makes longer slots, the other leaves none")
     total = _summed(cube, over, every)
     value, variance = _rate_of(total)
     if background is not None:

@@ -50,6 +50,8 @@ def good_intervals(given: Any, columns: Sequence[str]) -> xr.Dataset:
     order = np.lexsort((whole["start"], *(whole[name] for name in reversed(columns))))
     made = xr.Dataset({name: ("interval", one[order]) for name, one in whole.items()})
     made = made.assign(live=("interval", np.ones(len(order))), granule=("interval", np.zeros(len(order), np.int64)))
+    if (made["stop"] >= made["start"]).all():
+        made = made.isel(interval=(made["stop"] > made["start"]).values)  # one of no length is none
     if problem := disorder(made, columns):
         raise ValueError(problem)
     return made
@@ -175,11 +177,15 @@ def scale_live_time(ds: xr.Dataset, fraction: Any, start: Any = None, stop: Any 
     live = np.atleast_1d(np.asarray(fraction, np.float64))
     if not ((live >= 0) & (live <= 1)).all():
         raise ValueError(f"a live fraction of {live[~((live >= 0) & (live <= 1))][0]:g}; expected 0 to 1")
-    if start is None or stop is None:
+    if (start is None) != (stop is None) or (start is None and live.size != 1):
+        raise ValueError("a live fraction for all time is one number; for stretches give start and stop of each")
+    if start is None:
         return ds.assign_attrs({GOOD: good.assign(live=good["live"] * float(live[0]))})
     low, high = _moments("start", start), _moments("stop", stop)
     if (low[1:] < high[:-1]).any() or (high < low).any():
         raise ValueError("stretches of live time overlap, run backwards or are not in order")
+    if not low.size:
+        return ds
     cut = split_at(good, np.unique(np.concatenate([low, high])))
     at = np.searchsorted(low, cut["start"].values, side="right") - 1
     hit = covered(cut["start"].values, low, high)

@@ -149,10 +149,11 @@ def _apply(function: StepFunction, call: StepCall, ds: xr.Dataset, site: Site, p
     step = _bound(function, call, site)
     times = sample_times(ds)
     if declared_scope(function) == "granule":
-        # A whole granule takes the reference of its first sample on the axis.
-        return step.on(ds, max(int(times.min(initial=part.axis.stop)), part.task.origin))
+        # A whole granule takes the reference of when it begins on the axis.
+        begins = min([int(times.min(initial=_EVER)), *_good_starts(ds)])
+        return step.on(ds, max(begins, part.task.origin))
     changes = step.changes()
-    if not changes or not len(times):
+    if not changes or not (len(times) or _is_good_somewhere(ds, -_EVER, _EVER)):
         return step.on(ds, None)
     return _piecewise(step, ds, changes, call.margin)
 
@@ -173,6 +174,10 @@ def _piecewise(step: _Bound, ds: xr.Dataset, changes: Sequence[int], margin: int
         pieces.append(piece.isel(time=inside[near]))
         positions.append(np.flatnonzero(inside))
     return joined(pieces).isel(time=np.argsort(np.concatenate(positions), kind="stable"))
+
+
+def _good_starts(ds: xr.Dataset) -> list[int]:
+    return [int(one) for one in ds.attrs[GOOD]["start"].values] if GOOD in ds.attrs else []
 
 
 def _is_good_somewhere(ds: xr.Dataset, since: int, until: int) -> bool:
@@ -201,7 +206,13 @@ def _locked(ds: xr.Dataset) -> xr.Dataset:
             view = one.values.view()
             view.flags.writeable = False
             views[name] = (one.dims, view, one.attrs)
-    return ds.assign(views)
+    locked = ds.assign(views)
+    if GOOD in ds.attrs:
+        good = ds.attrs[GOOD].copy(deep=True)
+        for one in good.variables.values():
+            one.values.flags.writeable = False
+        locked = locked.assign_attrs({GOOD: good})
+    return locked
 
 
 def _checked_call(function: StepFunction, ds: xr.Dataset, parameters: dict[str, Any]) -> xr.Dataset:
@@ -219,8 +230,12 @@ def _checked_call(function: StepFunction, ds: xr.Dataset, parameters: dict[str, 
         raise StepError(f"step {name} returned {out.sizes.get('time')} samples along time; expected {ds.sizes['time']}")
     if gone := [one for one in ("quality", "time", "tai") if one not in out.variables]:
         raise StepError(f"step {name} dropped {' and '.join(gone)}; steps set flags and keep times")
-    if GOOD in ds.attrs and GOOD not in out.attrs:
+    if GOOD in ds.attrs and not isinstance(out.attrs.get(GOOD), xr.Dataset):
         raise StepError(f"step {name} dropped the good intervals, attrs[{GOOD!r}]; give back what you get, with assign")
+    if REJECTED in ds.coords and "reasons" not in getattr(out.coords.get(REJECTED), "attrs", {}):
+        raise StepError(
+            f"step {name} dropped why samples are rejected, the coordinate {REJECTED!r} with its attributes"
+        )
     return _with_time_of_tai(name, ds, out)
 
 

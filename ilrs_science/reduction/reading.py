@@ -60,7 +60,8 @@ def with_good(ds: xr.Dataset, granule: Granule, product: Product) -> xr.Dataset:
         They are missing, cannot be what they claim, or lie outside the span.
     """
     if not product.counts_events:
-        return ds
+        # A reader may serve another instrument, too, that counts its events.
+        return ds.drop_attrs(deep=False).assign_attrs({key: one for key, one in ds.attrs.items() if key != GOOD})
     good = good_of(ds, product.good)
     if good.sizes["interval"] and (good["start"].min() < granule.start or good["stop"].max() > granule.stop):
         raise FormatError("has good intervals outside its declared span")

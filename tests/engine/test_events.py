@@ -17,6 +17,7 @@ from ilrs_toys.campaign import SECOND, START, Campaign, assert_same_bytes, value
 
 import ilrs_science as ilrs
 from ilrs_science.geometry.time import isot
+from ilrs_science.model.good import good_intervals
 from ilrs_science.model.quality import CLOCK_UNCERTAIN, MISSING
 from ilrs_science.model.record import Counts
 from ilrs_science.running.verify import verify
@@ -304,6 +305,7 @@ def test_good_intervals_that_cannot_be_are_refused_by_name(tmp_path: Path, good:
     ("step", "words"),
     [
         ("forgets", "step forgets dropped the good intervals"),
+        ("hurts", "step hurts mutates its input"),
         ("halves", "energy_bin.dtype: found float64; a bin is an integer"),
     ],
 )
@@ -381,3 +383,38 @@ def test_where_references_change_the_time_without_events_counts_too(tmp_path: Pa
     cube, _, _ = made(tmp_path, [file], 4, steps=["stretch", "to_bins"], references=references)
     assert cube.ontime.sel(module=0).values.tolist() == [[1, 1, 1, 1]]
     assert cube.counts.sel(module=0).values[0].tolist() == [[1, 0, 0], [0] * 3, [0] * 3, [0, 0, 1]]
+
+
+@pytest.mark.parametrize("hits", [((5, 5.0, 0),), ()])
+def test_a_live_fraction_by_reference_holds_with_and_without_events_in_any_cut(tmp_path: Path, hits: tuple) -> None:
+    campaign = Campaign(tmp_path)
+    campaign.refer("gain", -100, 2, 0.5, instrument="toy-photons")
+    campaign.refer("gain", 2, 100, 1.0, instrument="toy-photons")
+    references = {"folders": [str(tmp_path / "references")]}
+    for chunk in (1, 4):
+        folder, layout = tmp_path / str(chunk), {"chunk": chunk, "shard": chunk}
+        file = [File(((0, 40, 0),), hits)]
+        cube, _, _ = made(folder, file, 4, steps=["live_by_reference", "to_bins"], references=references, layout=layout)
+        assert cube.exposure.sel(module=0).values.tolist() == [[0.5, 0.5, 1, 1]]
+        cube, _, _ = made(
+            folder / "g", file, 4, steps=["live_of_granule", "to_bins"], references=references, layout=layout
+        )
+        assert cube.exposure.sel(module=0).values.tolist() == [[0.5] * 4]
+
+
+def test_an_interval_of_no_length_is_none(tmp_path: Path) -> None:
+    files = [File(((0, 20, 0), (5, 5, 0)), ((3, 15.0, 0),)), File(((10, 10, 0), (20, 30, 0)), ())]
+    cube, _, _ = made(tmp_path, files, 3)
+    assert cube.ontime.sel(module=0).values.tolist() == [[1, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    "more", [{"fraction": [0.5, 0.9]}, {"fraction": 0.5, "start": [1]}, {"fraction": 1.5}, {"fraction": -0.1}]
+)
+def test_a_live_fraction_that_says_no_time_or_too_much_is_refused(more: dict) -> None:
+    good = good_intervals([[0, 10]], ())
+    with pytest.raises(ValueError, match="live fraction"):
+        ilrs.scale_live_time(xr.Dataset(attrs={"good": good}), **more)
+    nothing = np.zeros(0, np.int64)
+    kept = ilrs.scale_live_time(xr.Dataset(attrs={"good": good}), [], nothing, nothing)
+    assert kept.attrs["good"].identical(good)

@@ -19,6 +19,7 @@ from ilrs_science import (
     reject,
     scale_live_time,
     set_flag,
+    step,
 )
 
 EDGES = [0.0, 10.0, 20.0, 40.0]
@@ -85,6 +86,22 @@ def veto(ds: xr.Dataset, *, above: float) -> xr.Dataset:
     return set_flag(reject(ds, "vetoed", ds.energy > above), "saturated", ds.energy > above - 1)
 
 
+def live_by_reference(ds: xr.Dataset, *, gain: Reference) -> xr.Dataset:
+    """Take the gain for the live fraction."""
+    return scale_live_time(ds, float(gain["gain"]))
+
+
+@step(scope="granule")
+def live_of_granule(ds: xr.Dataset, *, gain: Reference) -> xr.Dataset:
+    """Do the same for a whole granule."""
+    return scale_live_time(ds, float(gain["gain"]))
+
+
+def hurts(ds: xr.Dataset) -> xr.Dataset:
+    ds.attrs["good"]["live"].values[:] *= 0.5
+    return ds
+
+
 def forgets(ds: xr.Dataset) -> xr.Dataset:
     return ds.drop_attrs()
 
@@ -111,7 +128,7 @@ instrument = Instrument(
     name="toy-photons",
     files="*.photons",
     read=read,
-    steps=(to_bins, stretch, close_door, dead_time, veto, forgets, halves),
+    steps=(to_bins, stretch, close_door, dead_time, veto, forgets, halves, hurts, live_by_reference, live_of_granule),
     product=product(),
 )
 first = replace(instrument, name="toy-photons-first", product=product(overlap="first"))

@@ -117,6 +117,11 @@ _BUSY = frozenset({"429", "503", "SlowDown", "ServiceUnavailable", "TooManyReque
 """Status of HTTP, and codes of S3, for a server that asks to be left alone for a while."""
 
 
+def reason_of(error: Exception) -> str:
+    """Return an error as users should read it: our own as they are, others with their type."""
+    return str(error) if isinstance(error, IlrsError) else f"{type(error).__name__}: {error}"
+
+
 def is_full(error: BaseException) -> bool:
     """Whether an error says that a disk or a quota is full."""
     return any(isinstance(one, OSError) and one.errno in _FULL for one in _chain(error))

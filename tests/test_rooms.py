@@ -86,7 +86,8 @@ def test_nothing_catches_everything_but_where_a_failure_becomes_a_record_or_a_re
         "formats/format.py",  # and on a text that is no unit, so that it is none
         "planning/rehearsal.py",  # what a plugin raises at no sample tells nothing; the run names it
         "raw/fetching.py",  # whatever a server raises is tried again, and then an OutageError
-        "reduction/worker.py",
+        "reduction/calibration.py",  # what a reader or a step raises is why its granule is rejected
+        "reduction/worker.py",  # and what fails a part is why, in its record
         "registry.py",
         "store/bucket.py",  # a store of cubes that does not answer
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,15 +50,20 @@ def rate(
     Raises
     ------
     CubeError
-        The cube has no counts of events, no such dimension, or `every` is no multiple of its step.
+        The cube has no counts of events, no such dimension, `every` is no multiple of its step, the background has
+        other times or bins, or the cube was masked with `where`, which spreads exposure over bins.
     """
-    over = (over,) if isinstance(over, str) else tuple(over)
+    over = (over,) if isinstance(over, str) else tuple(dict.fromkeys(over))
     if "time" in over and every is not None:
         raise CubeError("every and over time exclude each other: one makes longer slots, the other leaves none")
     total = _summed(cube, over, every)
     value, variance = _rate_of(total)
     if background is not None:
         other, its_variance = _rate_of(_summed(background, over, every))
+        try:
+            xr.align(value, other, join="exact")
+        except ValueError as error:
+            raise CubeError(f"the background has other times or bins than the cube; sum over them ({error})") from error
         value, variance = value - ratio * other, variance + ratio**2 * its_variance
     units = {"units": "count / s"}
     made = {
@@ -70,16 +76,16 @@ def rate(
 def _rate_of(total: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
     """Return the rate and its variance."""
     exposure = total["exposure"].where(total["exposure"] > 0)
-    variance = total["counts_variance"] if "counts_variance" in total else total["counts"] + 1
+    # Of weighted events nothing tells how uncertain none is.
+    weighted = "counts_variance" in total
+    variance = total["counts_variance"].where(total["counts_variance"] > 0) if weighted else total["counts"] + 1
     return total["counts"] / exposure, variance / exposure**2
 
 
 def _summed(cube: xr.Dataset, over: Sequence[str], every: Duration | str | None) -> xr.Dataset:
     """Return the sums of counts and of times, in float64, which is exact up to 2^53 counts."""
-    if "counts" not in cube or "exposure" not in cube:
-        raise CubeError(f"no counts of events with their exposure; the cube has {', '.join(map(str, cube.data_vars))}")
-    if strange := [one for one in over if one not in cube["counts"].dims]:
-        raise CubeError(f"no dimension {', '.join(strange)}; counts have {', '.join(map(str, cube['counts'].dims))}")
+    if problem := _not_summable(cube, over):
+        raise CubeError(problem)
     chosen = cube[[name for name in _SUMS if name in cube]].astype("f8")
     # A bin that has no exposure of its own has that of its cell: it is summed over only where counts have it too.
     total = xr.Dataset({name: one.sum([d for d in over if d in one.dims]) for name, one in chosen.data_vars.items()})
@@ -87,13 +93,33 @@ def _summed(cube: xr.Dataset, over: Sequence[str], every: Duration | str | None)
     return total if every is None else _rebinned(total, cube, Duration(every))
 
 
+def _not_summable(cube: xr.Dataset, over: Sequence[str]) -> str:
+    """Return why the counts of a cube cannot be summed, or an empty text."""
+    if "counts" not in cube or "exposure" not in cube:
+        return f"no counts of events with their exposure; the cube has {', '.join(map(str, cube.data_vars))}"
+    if strange := [one for one in over if one not in cube["counts"].dims]:
+        return f"no dimension {', '.join(strange)}; counts have {', '.join(map(str, cube['counts'].dims))}"
+    if spread := _spread(cube):
+        found = f"exposure has the dimension {', '.join(spread)}, as where() makes it"
+        return f"{found}; select with sel or isel, or mask counts alone"
+    return ""
+
+
+def _spread(cube: xr.Dataset) -> list[str]:
+    """Return the dimensions that exposure has and the cube was not made with; none where it does not say."""
+    product = json.loads(cube.attrs.get("ilrs_schema", "{}")).get("product")
+    if product is None:
+        return []
+    return [str(one) for one in cube["exposure"].dims if one not in ("site", "time", *product["good"])]
+
+
 def _rebinned(total: xr.Dataset, cube: xr.Dataset, every: Duration) -> xr.Dataset:
     times = cube["tai"].values.astype("datetime64[ns]").astype(np.int64)
     step = int(times[1] - times[0]) if len(times) > 1 else int(every)
+    if len(times) > 1 and (step < 0 or (np.diff(times) != step).any()):
+        raise CubeError("the selection is not a stretch of slots one after the other; select by a slice of time")
     if every % step or every < step:
         raise CubeError(f"every is {every}; expected a multiple of the step of the cube, {Duration(step)}")
-    if len(times) > 1 and (np.diff(times) != step).any():
-        raise CubeError("the selection is not a stretch of slots one after the other; select by a slice of time")
     number = every // step
     bare = total.drop_vars([name for name in total.coords if "time" in total[name].dims])
     return bare.coarsen(time=number, boundary="pad").sum().assign_coords(time=cube["time"].values[::number])

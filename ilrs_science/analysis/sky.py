@@ -52,8 +52,12 @@ def above_sites(cube: xr.Dataset, target: Target) -> xr.Dataset:
     Raises
     ------
     IlrsError
-        As in `geometry.altaz`; a site without coordinates is named.
+        As in `geometry.altaz`; a site without coordinates is named, and a platform that moves has no one place.
     """
+    if "lon" in cube.coords and set(cube["lon"].dims) != set(cube["site"].dims):
+        raise CubeError(
+            "lon is along time: the platform moves; ask geometry.altaz for one place and time after another"
+        )
     name = target_name(target)
     sites = [on_the_moon(site) for site in sites_of(cube).values()]
     names = [site.name for site in sites]

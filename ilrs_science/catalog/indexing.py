@@ -105,7 +105,7 @@ def _index_by_reading(instrument: Instrument, bare: Granule) -> Granule:
     times = sample_times(ds)
     span = times
     if instrument.product.counts_events:
-        good = good_of(ds, instrument.product.good)
+        good = good_of(ds, instrument.product)
         span = np.concatenate([times, good["start"].values, good["stop"].values - 1])
     if not span.size:
         reasons = "; ".join(f"{count} rejected: {reason}" for reason, count in rejected_counts(ds).items())

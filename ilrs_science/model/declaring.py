@@ -57,10 +57,12 @@ def _name_faults(product: Product) -> Iterator[Fault]:
 
 def _dimension_faults(product: Product) -> Iterator[Fault]:
     taken = _RESERVED | {*PLACES_OF_SITES} | (_COUNTED if product.counts_events else set())
-    for name in product.coordinates:
+    for name, labels in product.coordinates.items():
         if name in taken or not name.isidentifier():
             allowed = f"expected one word, and none of {', '.join(sorted(taken))}"
             yield Fault(f"coordinates[{name!r}]", "cannot name a dimension", allowed)
+        if not isinstance(labels, list) and (type(labels) is not int or labels < 1):
+            yield Fault(f"coordinates[{name!r}]", f"found {labels!r}", "a size is a whole number from 1")
 
 
 def _is_a_track(product: Product, name: str) -> bool:
@@ -70,12 +72,14 @@ def _is_a_track(product: Product, name: str) -> bool:
 
 def _bin_faults(product: Product) -> Iterator[Fault]:
     yield from _place_of_bins_faults(product)
-    for name in product.bins:
+    for name, column in product.bins.items():
+        if not str(column).isidentifier() or column in _RESERVED:
+            yield Fault(f"bins[{name!r}]", f"found {column!r}", "the name of what the steps deliver as the bin")
         if name not in product.coordinates:
             yield Fault(f"bins[{name!r}]", "has no edges", f"give coordinates={{{name!r}: ...}}, edges or a size")
     for name, edges in product.edges.items():
-        if len(edges) < 2 or not (np.diff(edges) > 0).all():  # noqa: PLR2004 - one bin has two edges
-            yield Fault(f"coordinates[{name!r}]", f"found {edges[:4]}", "edges of bins rise, one more than bins")
+        if len(edges) < 2 or not (np.diff(edges) > 0).all() or not np.isfinite(edges).all():  # noqa: PLR2004
+            yield Fault(f"coordinates[{name!r}]", f"found {edges[:4]}", "finite edges of bins rise, one more than bins")
 
 
 def _place_of_bins_faults(product: Product) -> Iterator[Fault]:
@@ -102,8 +106,8 @@ def _event_faults(product: Product) -> Iterator[Fault]:
         yield Fault("bins", "there are none", "a histogram has at least one: bins={'energy': 'energy_bin'}")
     if product.exposures:
         yield Fault("exposures", "found True", "events are counted on a regular axis")
-    if strange := [name for name in product.good if name not in product.bins]:
-        yield Fault("good", f"found {strange}", f"expected dimensions of bins: {', '.join(product.bins)}")
+    if len(set(product.good)) < len(product.good) or not set(product.good) <= product.bins.keys():
+        yield Fault("good", f"found {list(product.good)}", f"dimensions of bins, each once: {', '.join(product.bins)}")
     if product.overlap not in OVERLAPS:
         yield Fault("overlap", f"found {product.overlap!r}", f"expected one of {', '.join(OVERLAPS)}")
 

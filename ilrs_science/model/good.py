@@ -182,6 +182,10 @@ def scale_live_time(ds: xr.Dataset, fraction: Any, start: Any = None, stop: Any 
     if start is None:
         return ds.assign_attrs({GOOD: good.assign(live=good["live"] * float(live[0]))})
     low, high = _moments("start", start), _moments("stop", stop)
+    if low.shape != high.shape or live.size not in (1, low.size):
+        raise ValueError(
+            f"{low.size} starts, {high.size} stops and {live.size} live fractions; expected as many of each"
+        )
     if (low[1:] < high[:-1]).any() or (high < low).any():
         raise ValueError("stretches of live time overlap, run backwards or are not in order")
     if not low.size:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ilrs_science.errors import Fault
 from ilrs_science.model.declaring import declaration_faults, dims_faults
-from ilrs_science.model.quality import MISSING, QUALITY_DTYPE, flag_table
+from ilrs_science.model.quality import MISSING, QUALITY_DTYPE, REJECTED, flag_table
 from ilrs_science.model.variable import Variable
 
 type Coordinate = int | Sequence[str] | Sequence[float] | xr.DataArray | NDArray[Any]
@@ -181,7 +181,9 @@ class Product:
         for variable in self.values:
             if variable.name in block:
                 faults += self._check_array(variable, block[variable.name])
-        faults += [fault for name in self.columns if name in block for fault in self._check_column(name, block[name])]
+        left = block[REJECTED].values == 0 if REJECTED in block.coords else slice(None)
+        for name in self.columns:
+            faults += self._check_column(name, block[name], left) if name in block else []
         if "quality" not in block:
             faults.append(Fault("quality", "is missing", "steps may set flags, not drop them"))
         else:
@@ -253,15 +255,16 @@ class Product:
         # The attribute `units` is not compared: xarray carries it through arithmetic, right or wrong.
         return faults
 
-    def _check_column(self, name: str, array: xr.DataArray) -> Iterator[Fault]:
+    def _check_column(self, name: str, array: xr.DataArray, left: Any) -> Iterator[Fault]:
+        """Yield what is wrong with bins or weights; of weights those of samples that no step rejects."""
         if array.dims != ("time",):
             yield Fault(f"{name}.dims", f"found {array.dims}", "expected ('time',)")
-        if name in self.bins.values():
+        elif name in self.bins.values():
             if array.dtype.kind not in "iu":
                 yield Fault(f"{name}.dtype", f"found {array.dtype}", "a bin is an integer; -1, say, for none")
         elif array.dtype.kind not in "fiu":
             yield Fault(f"{name}.dtype", f"found {array.dtype}", "a weight is a number")
-        elif not bool((np.isfinite(array.values) & (array.values >= 0)).all()):
+        elif not bool((np.isfinite(array.values) & (array.values >= 0))[left].all()):
             yield Fault(name, "is negative or no number somewhere", "a weight is zero or more")
 
 

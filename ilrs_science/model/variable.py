@@ -115,7 +115,9 @@ class Variable:
             return "slot"
         if self.is_label:
             return "first"
-        return "sum" if place == "sum" and not self.coordinate else "mean"
+        # Positions, angles and directions have no sum.
+        summable = not (self.coordinate or self.period is not None or self.normalised)
+        return "sum" if place == "sum" and summable else "mean"
 
     def uncertain(self) -> Variable:
         """Return the variable that carries the uncertainty of this one."""
@@ -147,7 +149,13 @@ class Variable:
             yield Fault(f"{self.name}.place", "found 'any'", f"the bits of integers; it is {self.dtype}")
         if self.place in ("mean", "sum") and self.is_label:
             yield Fault(f"{self.name}.place", f"found {self.place!r}", "a label is never averaged: first, any or slot")
+        if self.place not in (None, "mean") and (of_mean := self._of_means()):
+            yield Fault(f"{self.name}.place", f"found {self.place!r}", f"{' and '.join(of_mean)} belong to a mean")
         yield from self._mean_faults(kind)
+
+    def _of_means(self) -> list[str]:
+        said = {"weight": self.weight, "period": self.period is not None, "normalised": self.normalised}
+        return [name for name, given in said.items() if given]
 
     def _mean_faults(self, kind: str) -> Iterator[Fault]:
         if self.period is not None and (kind != "f" or not 0 < self.period < float("inf")):

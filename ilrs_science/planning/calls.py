@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -77,31 +77,26 @@ def bind_step(function: StepFunction, given: Mapping[str, Any], where: str) -> t
     references: dict[str, Any] = {key: {} for key, one in parameters.items() if one.role == "reference"}
     call = StepCall(name, values.as_stored, margin, references)
     faults = [*values.faults, *wrong]
-    if AT in given and AT not in parameters:
-        call, more = _at_sites(function, own, given, call, where)
-        faults += more
-    return call, list(dict.fromkeys(faults))
+    # What is wrong with the common ones would be told again of every site.
+    return (call, faults) if faults or AT not in given or AT in parameters else _at_sites(function, given, call, where)
 
 
 def _at_sites(
-    function: StepFunction, own: Sequence[_Own], given: Mapping[str, Any], call: StepCall, where: str
+    function: StepFunction, given: Mapping[str, Any], call: StepCall, where: str
 ) -> tuple[StepCall, list[Fault]]:
     """Return a call with the parameters that are others at some sites; it looks as far as it does at any of them."""
     by_site = given[AT]
-    if not isinstance(by_site, dict) or not all(isinstance(one, dict) for one in by_site.values()):
+    if not isinstance(by_site, dict) or not all(isinstance(one, dict) and AT not in one for one in by_site.values()):
         return call, [Fault(f"{where}.{AT}", shown(by_site), "expected sites, each with parameters: {haworth: {...}}")]
-    common = {key: value for key, value in given.items() if key != AT}
-    at: dict[str, dict[str, Any]] = {}
-    faults: list[Fault] = []
-    furthest = call.margin
-    for site, changed in by_site.items():
-        path = f"{where}.{AT}.{site}"
-        values = _values(function.__name__, own, {**common, **changed}, path)
-        margin, wrong = _margin(function, values.as_wanted, path)
-        furthest = max(furthest, margin)
-        at[str(site)] = {key: value for key, value in values.as_stored.items() if key in changed}
-        faults += [fault for fault in (*values.faults, *wrong) if fault.path.removeprefix(f"{path}.") in changed]
-    return replace(call, at=at, margin=furthest), faults
+    common = _only(given, given.keys() - {AT})
+    bound = {site: bind_step(function, common | own, f"{where}.{AT}.{site}") for site, own in by_site.items()}
+    at = {str(site): _only(one.parameters, by_site[site]) for site, (one, _) in bound.items()}
+    furthest = max([call.margin, *(one.margin for one, _ in bound.values())])
+    return replace(call, at=at, margin=furthest), [fault for _, faults in bound.values() for fault in faults]
+
+
+def _only(parameters: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    return {key: value for key, value in parameters.items() if key in keys}
 
 
 def unknown_sites(calls: Sequence[StepCall], sites: Sequence[str]) -> list[Fault]:

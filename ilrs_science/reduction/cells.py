@@ -120,9 +120,12 @@ def summed(variable: Variable, sums: Sums, integers: NDArray[Any]) -> tuple[NDAr
     reached = sums.number > 0
     if np.dtype(variable.dtype).kind == "f":
         return sums.total(sums.values), sums.sigma_of_sum(), reached
-    total = np.add.reduceat(np.where(sums.use, integers, 0), sums.cells.opens, dtype=np.int64)
     limits = np.iinfo(variable.stored_dtype)
-    if ((total < limits.min) | (total >= limits.max)).any():
+    # In float64 as well: integers of 64 bits come out somewhere else where they do not hold a sum.
+    roughly = np.abs(sums.total(sums.values))
+    used = np.where(sums.use, integers, np.zeros((), integers.dtype))
+    total = np.add.reduceat(used, sums.cells.opens, dtype=np.uint64 if integers.dtype.kind == "u" else np.int64)
+    if (roughly > 0.99 * 2.0**63).any() or ((total < limits.min) | (total >= variable.empty)).any():
         raise ProductError(f"{variable.name}: a sum is beyond {variable.stored_dtype}; declare a wider type")
     return total, sums.sigma_of_sum(), reached
 

@@ -17,7 +17,7 @@ from ilrs_science.geometry.time import isot, squeezed
 from ilrs_science.model.axis import Axis, Times
 from ilrs_science.model.good import GOOD, covered, disorder, union, within, without
 from ilrs_science.model.product import Product
-from ilrs_science.model.quality import CLOCK_UNCERTAIN, CONFLICT, MISSING, flags_of
+from ilrs_science.model.quality import CLOCK_UNCERTAIN, CONFLICT, MISSING
 from ilrs_science.reduction.placing import Mask, Placed, binned
 
 _TOLD = CLOCK_UNCERTAIN | CONFLICT
@@ -61,7 +61,7 @@ class Histogram:
         open_to = slots >= 0
         for mask in lost.values():
             open_to = open_to & ~mask
-        for reason, mask in _flagged(events):
+        for reason, mask in _flagged(events, self.product):
             lost[reason] = mask & open_to
             open_to = open_to & ~mask
         good, taken = self._settled(events.attrs[GOOD])
@@ -79,10 +79,11 @@ class Histogram:
     def finish(self) -> None:
         """Flag the cells that nobody observed, and the slots whose label in UTC is not exact."""
         quality, ontime = self.arrays["quality"], self.arrays["ontime"]
-        seen = ontime > 0
-        gone = tuple(1 + n for n, name in enumerate(self.product.good) if name not in self.product.quality_dims)
-        seen = seen.any(axis=gone) if gone else seen
-        quality[np.broadcast_to(seen.reshape(_aligned(seen, self.product)), quality.shape)] &= ~MISSING
+        seen = xr.DataArray(ontime > 0, dims=("time", *self.product.good))
+        seen = seen.any([name for name in self.product.good if name not in self.product.quality_dims])
+        there = [name for name in self.product.quality_dims if name in seen.dims]
+        sizes = [seen.sizes.get(name, 1) for name in self.product.quality_dims]
+        quality[np.broadcast_to(seen.transpose(*there).values.reshape(sizes), quality.shape)] &= ~MISSING
         times = self.axis.times()
         if len(times):
             quality[squeezed(times)] |= CLOCK_UNCERTAIN
@@ -106,6 +107,8 @@ class Histogram:
         good = good.isel(interval=order)
         if problem := disorder(good, columns):
             raise ProductError(f"after the steps {problem}")
+        # What lies outside is settled by the parts there, in the same way.
+        good = within(good, self.axis.start, self.axis.stop)
         if not _overlaps(good, columns):
             return good, good.isel(interval=slice(0, 0))
         numbers = np.unique(good["granule"].values)[:: -1 if self.product.overlap == "latest" else 1]
@@ -141,10 +144,6 @@ class Histogram:
         """Add good time to `ontime` and `exposure`, slot by slot."""
         for cell in _cells(good, self.product.good):
             at = tuple(int(cell[name].values[0]) for name in self.product.good)
-            if any(not 0 <= one < self.product.sizes[name] for one, name in zip(at, self.product.good, strict=True)):
-                raise ProductError(
-                    f"good intervals of {dict(zip(self.product.good, at, strict=True))}, which is no bin"
-                )
             start, stop, live = _merged(within(cell, self.axis.start, self.axis.stop))
             first = (start - self.axis.start) // self.axis.step
             length = (stop - 1 - self.axis.start) // self.axis.step - first + 1
@@ -194,10 +193,10 @@ class _Stamps:
         return found
 
 
-def _flagged(events: xr.Dataset) -> Iterator[tuple[str, Mask]]:
+def _flagged(events: xr.Dataset, product: Product) -> Iterator[tuple[str, Mask]]:
     """Yield the flags that speak against events, each with those that have it: they are not counted."""
     quality = events["quality"].values
-    for name, mask in flags_of(events["quality"]).items():
+    for name, mask in product.flags.items():
         raised = (quality & np.uint32(mask) & ~_TOLD) != 0
         if raised.any():
             yield f"flagged {name}", raised
@@ -237,9 +236,3 @@ def _refusal(gone: xr.Dataset, name: str) -> str:
         f"good intervals of {name} overlap those of another granule, first from {isot(low)} to {isot(high)}; "
         "if both tell of the same events, declare Product(overlap='first') or 'latest'"
     )
-
-
-def _aligned(seen: Mask, product: Product) -> list[int]:
-    kept = [name for name in ("time", *product.good) if name in product.quality_dims]
-    sizes = dict(zip(kept, seen.shape, strict=True))
-    return [sizes.get(name, 1) for name in product.quality_dims]

@@ -109,7 +109,9 @@ class Block:
         """Give cells their values; those that were not reached stay empty."""
         array = self.arrays[name]
         filled = np.full(values.shape, self.variables[name].empty, array.dtype)
-        filled[reached] = np.rint(values[reached]) if array.dtype.kind in "iu" else values[reached]
+        # Through float64 integers would lose what lies beyond 2^53.
+        rounds = array.dtype.kind in "iu" and values.dtype.kind == "f"
+        filled[reached] = np.rint(values[reached]) if rounds else values[reached]
         array[index] = filled
 
     def _flag_odd_values(self) -> None:
@@ -199,7 +201,7 @@ class _Samples:
         values = given.astype(np.float64)
         sigma = self._values(variable.uncertain())[cells.order].astype(np.float64) if variable.has_uncertainty else None
         weights = None
-        if variable.weight:
+        if variable.weight and place == "mean":
             column = self.ds[variable.weight].values[cells.order].astype(np.float64)
             weights = column.reshape(-1, *[1] * (values.ndim - 1))
         sums = Sums(cells, values, self._use(variable, cells) & np.isfinite(values), weights, sigma)
@@ -211,7 +213,8 @@ class _Samples:
     def _leaders(self, variable: Variable, place: str, cells: Cells) -> NDArray[np.intp]:
         if place == "slot":
             return cells.opens
-        use = self._use(variable, cells)
+        use, values = self._use(variable, cells), self._values(variable)[cells.order]
+        use = use & ~np.isnan(values) if values.dtype.kind == "f" else use
         return cells.leaders(use.reshape(len(use), -1).all(axis=1))
 
     def _cells(self, dims: tuple[str, ...]) -> Cells:

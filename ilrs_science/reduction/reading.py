@@ -62,7 +62,7 @@ def with_good(ds: xr.Dataset, granule: Granule, product: Product) -> xr.Dataset:
     if not product.counts_events:
         # A reader may serve another instrument, too, that counts its events.
         return ds.drop_attrs(deep=False).assign_attrs({key: one for key, one in ds.attrs.items() if key != GOOD})
-    good = good_of(ds, product.good)
+    good = good_of(ds, product)
     if good.sizes["interval"] and (good["start"].min() < granule.start or good["stop"].max() > granule.stop):
         raise FormatError("has good intervals outside its declared span")
     return ds.assign_attrs({GOOD: good})

@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from ilrs_science import catalog, registry
-from ilrs_science.errors import IlrsError, PlanError
+from ilrs_science.errors import PlanError, reason_of
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
@@ -257,12 +257,7 @@ def blaming(what: str) -> Iterator[None]:
     except ConformanceError:
         raise
     except Exception as error:
-        raise ConformanceError(f"{what}: {told(error)}") from error
-
-
-def told(error: Exception) -> str:
-    """Return an error as users should read it: our own as they are, others with their type."""
-    return str(error) if isinstance(error, IlrsError) else f"{type(error).__name__}: {error}"
+        raise ConformanceError(f"{what}: {reason_of(error)}") from error
 
 
 def region_of(part: Part, times: Any, site: str) -> Part:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from types import MappingProxyType
 
+from ilrs_science.errors import reason_of
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.testing import checks_of_declarations as declarations
@@ -13,7 +14,7 @@ from ilrs_science.testing import checks_of_files as files
 from ilrs_science.testing import checks_of_runs as runs
 from ilrs_science.testing import checks_of_steps as steps_alone
 from ilrs_science.testing import checks_of_values as values
-from ilrs_science.testing.case import Case, Steps, prepare, told
+from ilrs_science.testing.case import Case, Steps, prepare
 from ilrs_science.testing.report import ConformanceError, Report, Result
 
 type Check = Callable[[Case], None]
@@ -89,5 +90,5 @@ def _result(name: str, check: Check, case: Case) -> Result:
     try:
         check(case)
     except Exception as error:  # noqa: BLE001 - whatever a plugin raises is the outcome of the check
-        return Result(name, ok=False, detail=told(error))
+        return Result(name, ok=False, detail=reason_of(error))
     return Result(name, ok=True)

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ilrs_science.errors import reason_of
 from ilrs_science.model.granule import Granule
 from ilrs_science.raw import fetched, name_in
-from ilrs_science.testing.case import Case, blaming, told
+from ilrs_science.testing.case import Case, blaming
 from ilrs_science.testing.comparison import difference
 from ilrs_science.testing.report import ConformanceError
 
@@ -23,7 +24,7 @@ def files_beside(case: Case) -> None:
             try:
                 words = difference(ds, case.instrument.read(alone))
             except Exception as error:  # noqa: BLE001 - whatever read raises is the finding
-                words = told(error)
+                words = reason_of(error)
         if words:
             known = ", ".join(f"{role} {name_in(one.url)}" for role, one in granule.beside.items()) or "nothing"
             raise ConformanceError(

@@ -89,3 +89,28 @@ def test_what_cannot_be_summed_is_refused_by_name(wrong: dict, words: str) -> No
 def test_no_mean_is_made_of_counts() -> None:
     with pytest.raises(CubeError, match="summed and not averaged"):
         coadd(cube(np.ones((4, 3)), np.ones(4)), "counts")
+
+
+def test_a_background_of_another_time_is_summed_over_time_or_refused() -> None:
+    whole = cube(np.full((4, 3), 9), np.full(4, 2.0))
+    on, off = whole.isel(time=slice(0, 2)), whole.isel(time=slice(2, 4))
+    with pytest.raises(CubeError, match="the background has other times or bins"):
+        on.ilrs.rate(background=off)
+    steady = on.ilrs.rate(over=["energy"], background=off.sum("time", keep_attrs=True))
+    assert steady.rate.values.tolist() == [[0, 0]]
+
+
+def test_a_cube_whose_exposure_is_spread_by_a_mask_is_refused() -> None:
+    schema = {"ilrs_schema": '{"product": {"good": []}}'}
+    whole = cube(np.full((4, 3), 9), np.full(4, 2.0)).assign_attrs(schema)
+    with pytest.raises(CubeError, match="exposure has the dimension energy"):
+        whole.where(whole.energy > 1).ilrs.rate(over=["energy"])
+    assert whole.sel(energy=slice(2, None)).ilrs.rate(over="energy").rate.values.tolist() == [[9] * 4]
+
+
+def test_longer_slots_are_made_of_times_that_rise_and_not_of_none() -> None:
+    whole = cube(np.ones((4, 3)), np.ones(4))
+    with pytest.raises(CubeError, match="not a stretch"):
+        whole.isel(time=slice(None, None, -1)).ilrs.rate(every="2 s")
+    with pytest.raises(CubeError, match="exclude each other"):
+        whole.ilrs.rate(over=["time"], every="2 s")

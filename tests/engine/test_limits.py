@@ -221,3 +221,8 @@ def test_text_stands_for_no_number_however_deep_it_lies(annotation: Any, right: 
     scaled.__annotations__["values"] = annotation
     assert bind_step(scaled, {"values": right}, "steps[0].scaled")[1] == []
     assert [fault.path for fault in bind_step(scaled, {"values": wrong}, "steps[0].scaled")[1]]
+    at = {"values": right, "at": {"haworth": {"values": wrong}}}
+    assert all(
+        one.path.startswith("steps[0].scaled.at.haworth.values") for one in bind_step(scaled, at, "steps[0].scaled")[1]
+    )
+    assert bind_step(scaled, at, "steps[0].scaled")[1]

@@ -431,3 +431,54 @@ def test_where_a_platform_moves_its_place_is_an_auxiliary_coordinate_along_time(
 def test_the_place_of_a_site_is_no_variable_of_another_kind(variable: Variable) -> None:
     with pytest.raises(ValueError, match="is where a site lies; of what moves"):
         Product(V, variable, coordinates={"x": 2})
+
+
+@pytest.mark.parametrize(
+    ("place", "dtype", "given", "made"),
+    [
+        ("any", "u8", [1 << 60, 1, 0], (1 << 60) + 1),
+        ("any", "i4", [-8, 1, 0], -7),
+        ("sum", "i8", [2**53, 1, 2], 2**53 + 3),
+        ("sum", "u8", [2**62, 1, 0], 2**62 + 1),
+        ("first", "i8", [2**53 + 1, 5, 6], 2**53 + 1),
+    ],
+)
+def test_integers_keep_every_bit(place: str, dtype: str, given: list, made: int) -> None:
+    product = Product(V, Variable("n", ("time",), dtype, "1", place=place, uncertainty=False), place="mean")
+    v = ("time", np.zeros(3, "f4"))
+    assert placed_means(product, v=v, n=("time", np.array(given, dtype)))["n"][0] == made
+
+
+@pytest.mark.parametrize("dtype", ["i8", "u8"])
+def test_a_sum_that_64_bits_do_not_hold_is_refused_and_not_wrapped(dtype: str) -> None:
+    product = Product(Variable("n", ("time",), dtype, "1", place="sum", uncertainty=False))
+    with pytest.raises(ProductError, match="a sum is beyond"):
+        placed_means(product, n=("time", np.array([2**62, 2**62, 2**62], dtype)))
+
+
+def test_the_first_value_is_one_that_is_a_number() -> None:
+    product = Product(V, Variable("f", ("time",), "f8", "1", place="first", uncertainty=False), place="mean")
+    made = placed_means(product, v=("time", np.zeros(6, "f4")), f=("time", np.array([np.nan, 5, 6, *[np.nan] * 3])))
+    assert made["f"][0] == 5
+    assert np.isnan(made["f"][1])
+
+
+def test_what_belongs_to_a_mean_does_nothing_to_a_sum_and_angles_are_never_added_up() -> None:
+    weighted = Variable("v", ("time",), "f8", "V", weight="live")
+    angle = Variable("azimuth", ("time",), "f8", "deg", uncertainty=False, period=360)
+    made = placed_means(
+        Product(weighted, angle, place="mean"),
+        "sum",
+        v=("time", np.array([1.0, 2.0, 4.0])),
+        v_uncertainty=("time", np.array([3.0, 4.0, 12.0])),
+        live=("time", np.array([2.0, 0.0, 1.0])),
+        azimuth=("time", np.array([350.0, 0.0, 10.0])),
+    )
+    assert (made["v"][0], made["v_uncertainty"][0], made["azimuth"][0]) == (7, 13, 0)
+
+
+@pytest.mark.parametrize("more", [{"weight": "live"}, {"period": 360.0}])
+@pytest.mark.parametrize("place", ["sum", "first", "slot"])
+def test_what_belongs_to_a_mean_is_refused_at_another_place(place: str, more: dict) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(more))} belong to a mean"):
+        Product(Variable("v", ("time",), "f8", "V", place=place, **more))

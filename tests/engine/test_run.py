@@ -487,6 +487,7 @@ def test_a_step_has_parameters_of_its_own_at_a_site_and_a_change_there_concerns_
             "steps[0].to_units.at.a.fctor: to_units has no parameter 'fctor'; did you mean factor?",
         ),
         ({"a": {"factor": "much"}}, "steps[0].to_units.at.a.factor"),
+        ({"a": {"factor": [1, "x"]}}, "steps[0].to_units.at.a.factor"),
         ({"a": 3.0}, "expected sites, each with parameters"),
         ([], "expected sites, each with parameters"),
     ],

@@ -11,6 +11,8 @@ TOYS = {
         "toy-photons-first": "ilrs_toys.photons:first",
         "toy-photons-latest": "ilrs_toys.photons:latest",
         "toy-photons-weighted": "ilrs_toys.photons:weighted",
+        "toy-photons-odd": "ilrs_toys.photons:odd",
+        "toy-photons-cells": "ilrs_toys.photons:cells",
         "toy-photons-whole": "ilrs_toys.photons:whole",
         "toy-evil": "ilrs_toys.evil:instrument",
         "toy-evil-unindexed": "ilrs_toys.evil:unindexed",

@@ -61,6 +61,15 @@ def read_whole(granule: Granule) -> xr.Dataset:
     return ds.assign_attrs(good=np.stack([good["start"], good["stop"]], axis=-1))
 
 
+def read_cells(granule: Granule) -> xr.Dataset:
+    """Decode the same with good intervals for each bin of energy, too."""
+    ds = read(granule)
+    good = ds.attrs["good"]
+    bins = len(EDGES) - 1
+    each = {name: np.repeat(one, bins) for name, one in good.items()}
+    return ds.assign_attrs(good=each | {"energy": np.tile(np.arange(bins), len(good["start"]))})
+
+
 def to_bins(ds: xr.Dataset) -> xr.Dataset:
     """Sort photons into bins of energy."""
     return ds.assign(energy_bin=("time", np.digitize(ds.energy.values, EDGES) - 1))
@@ -102,6 +111,17 @@ def hurts(ds: xr.Dataset) -> xr.Dataset:
     return ds
 
 
+def flag_bare(ds: xr.Dataset) -> xr.Dataset:
+    """Flag photons of more than 10 keV, as one may who knows the bits and not `set_flag`."""
+    return ds.assign(quality=("time", (ds.energy.values > 10).astype("u4") << 16))
+
+
+def unweighed(ds: xr.Dataset) -> xr.Dataset:
+    """Take the weight of photons of less than 10 keV, and reject them for it."""
+    soft = ds.energy < 10
+    return reject(ds.assign(energy=ds.energy.where(~soft)), "no weight", soft)
+
+
 def forgets(ds: xr.Dataset) -> xr.Dataset:
     return ds.drop_attrs()
 
@@ -128,10 +148,30 @@ instrument = Instrument(
     name="toy-photons",
     files="*.photons",
     read=read,
-    steps=(to_bins, stretch, close_door, dead_time, veto, forgets, halves, hurts, live_by_reference, live_of_granule),
+    steps=(
+        to_bins,
+        stretch,
+        close_door,
+        dead_time,
+        veto,
+        forgets,
+        halves,
+        hurts,
+        live_by_reference,
+        live_of_granule,
+        flag_bare,
+        unweighed,
+    ),
     product=product(),
 )
 first = replace(instrument, name="toy-photons-first", product=product(overlap="first"))
 latest = replace(instrument, name="toy-photons-latest", product=product(overlap="latest"))
 whole = replace(instrument, name="toy-photons-whole", read=read_whole, product=product(good=()))
 weighted = replace(instrument, name="toy-photons-weighted", product=product(weight="energy"))
+odd = replace(instrument, name="toy-photons-odd", product=product(flags=("odd",)))
+cells = replace(
+    instrument,
+    name="toy-photons-cells",
+    read=read_cells,
+    product=product(good=("module", "energy"), quality=("time", "energy", "module")),
+)

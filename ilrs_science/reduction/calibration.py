@@ -1,0 +1,144 @@
+"""The samples of one site in a part: read, joined and calibrated; a granule that cannot be is rejected by name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+
+from ilrs_science import references
+from ilrs_science.catalog import rejected_counts, sample_times
+from ilrs_science.errors import FormatError, IlrsError, StepError, is_outage, reason_of
+from ilrs_science.executors import items
+from ilrs_science.model.good import GOOD, of_granule
+from ilrs_science.model.granule import Granule
+from ilrs_science.model.instrument import Instrument
+from ilrs_science.model.part import Part
+from ilrs_science.model.site import Site
+from ilrs_science.reduction.account import Tally, is_home, is_mine
+from ilrs_science.reduction.chain import check_samples, run_steps, with_quality, with_sample_numbers
+from ilrs_science.reduction.overlaps import Loss, Samples, merged, settled
+from ilrs_science.reduction.reading import samples_of
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The samples of one site in a part: gathered from its granules, then calibrated."""
+
+    part: Part
+    instrument: Instrument
+    site: Site
+
+    def gather(self, tallies: list[Tally], bad: Mapping[int, str]) -> list[Samples]:
+        """Read the granules of the site, cut to the part with its margins; a bad one is rejected with its reason."""
+        found = []
+        for number, tally in enumerate(tallies):
+            if tally.granule.site != self.site.name:
+                continue
+            at_home = is_home(self.part, tally.granule)
+            try:
+                ds = self._read(number, tally.granule, bad)
+                samples = self._whole(ds, number)
+            except Exception as error:
+                # A bad granule spoils only its own samples, and its reason is named.
+                if is_outage(error):
+                    raise
+                _reject(tally, reason_of(error), tally.granule.count if at_home else 0)
+                continue
+            if at_home:
+                rejected = rejected_counts(ds)
+                tally.reasons.update(rejected)
+                tally.read += sum(rejected.values())
+            if samples.raw.size or GOOD in samples.ds.attrs:
+                found.append(samples)
+        return found
+
+    def _read(self, number: int, granule: Granule, bad: Mapping[int, str]) -> xr.Dataset:
+        if number in bad:
+            raise FormatError(bad[number])
+        items.enter("reading", (number,), one_by_one=True)
+        return samples_of(granule, self.instrument, self.part.task)
+
+    def calibrate(self, found: list[Samples], tallies: list[Tally], failures: list[IlrsError]) -> Samples | None:
+        """Run the steps; where they fail on the data of some granules, go on without those."""
+        try:
+            samples = self._calibrated(found, tallies)
+        except Exception as error:
+            if is_outage(error):
+                raise
+            reasons = [_failure(self._calibrated, one) for one in found]
+            good = [one for one, reason in zip(found, reasons, strict=True) if not reason]
+            where = f"{reason_of(error)} (in a step at {self.site.name})"
+            failure = error if isinstance(error, IlrsError) else StepError(where)
+            if len(good) == len(found):
+                raise failure from error
+            failures.append(failure)
+            for one, reason in zip(found, reasons, strict=True):
+                if reason:
+                    count = int(is_mine(self.part, self.site.name, one.raw).sum())
+                    _reject(tallies[min(one.granules)], reason, count)
+            if not good:
+                return None
+            samples = self._calibrated(good, tallies)
+        return samples
+
+    def _whole(self, ds: xr.Dataset, number: int) -> Samples:
+        """Run the steps that see whole granules, and cut what they give to the part with its margins."""
+        part, raw = self.part, sample_times(ds)
+        ready = with_sample_numbers(with_quality(ds, self.instrument.product), part.granules[number])
+        if GOOD in ds.attrs:
+            ready = ready.assign_attrs({GOOD: of_granule(ds.attrs[GOOD], number)})
+        made, order = run_steps(ready, part.steps, self.instrument, self.site, part, "granule")
+        times = raw[order]
+        near = (times >= part.axis.start - part.margin) & (times < part.axis.stop + part.margin)
+        read = ds if np.array_equal(order, np.arange(len(order))) else ds.isel(time=order)
+        whole = Samples(made, read, np.full(len(times), number), times, _units(ds), frozenset({number}))
+        return whole if near.all() else whole.pick(near)
+
+    def _calibrated(self, found: Sequence[Samples], tallies: Sequence[Tally] = ()) -> Samples:
+        items.enter("the steps", sorted(frozenset().union(*(one.granules for one in found))))
+        samples, losses = self._joined(found)
+        made, order = run_steps(samples.ds, self.part.steps, self.instrument, self.site, self.part, "block")
+        check_samples(self.instrument, made, samples.units | self._units_of_references())
+        for tally, loss in ((tallies[loss.source], loss) for loss in losses if tallies):
+            count = int(is_mine(self.part, self.site.name, loss.times).sum())
+            tally.read += count
+            tally.duplicate += count if loss.kind == "duplicate" else 0
+            tally.conflict += count if loss.kind == "conflict" else 0
+        return replace(samples, ds=made, read=xr.Dataset(), source=samples.source[order], raw=samples.raw[order])
+
+    def _joined(self, found: Sequence[Samples]) -> tuple[Samples, list[Loss]]:
+        """Return the samples of several granules in order of time; no event is a copy of another."""
+        return (
+            (merged(found), []) if self.instrument.product.counts_events else settled(found, self.part.task.conflicts)
+        )
+
+    def _units_of_references(self) -> frozenset[str]:
+        used = (
+            several for call in self.part.steps for by_site in call.references.values() for several in by_site.values()
+        )
+        payloads = (references.load(one).payload for several in used for one in several)
+        return frozenset().union(*(_units(payload) for payload in payloads if payload is not None))
+
+
+def _units(ds: xr.Dataset) -> frozenset[str]:
+    return frozenset(str(one.attrs["units"]) for one in ds.variables.values() if "units" in one.attrs)
+
+
+def _reject(tally: Tally, reason: str, count: int) -> None:
+    tally.fault = reason
+    tally.read += count
+    tally.reasons += Counter({reason: count})
+
+
+def _failure(attempt: Callable[[Sequence[Samples]], object], samples: Samples) -> str:
+    try:
+        attempt([samples])
+    except Exception as error:
+        if is_outage(error):
+            raise
+        return reason_of(error)  # why the granule is rejected
+    return ""

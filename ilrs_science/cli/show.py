@@ -54,6 +54,8 @@ def instrument_as_json(one: Instrument) -> dict[str, Any]:
             for function in one.steps
         ],
         "product": one.product.as_json(),
+        # Of events the engine declares what comes out.
+        "variables": [v.as_json() for v in one.product.declared or one.product.stored(one.product.place)],
     }
 
 
@@ -69,7 +71,7 @@ def instrument(described: Mapping[str, Any]) -> None:
         add_row(table, one["name"], given, one["about"])
     CONSOLE.print(table)
     table = new_table("variable", "dimensions", "units", "what it is")
-    for one in described["product"]["variables"]:
+    for one in described["variables"]:
         add_row(table, one["name"], ", ".join(one["dims"]), one["units"], one["about"])
     CONSOLE.print(table)
     CONSOLE.print("flags: " + ", ".join(described["product"]["flags"]), highlight=False)

@@ -131,6 +131,9 @@ def cube(described: Mapping[str, Any]) -> None:
     )
     for step in made.get("steps", []):
         given = ", ".join(f"{k}={v}" for k, v in step["parameters"].items())
+        given += "".join(
+            f"; at {site} {key}={value}" for site, own in step.get("at", {}).items() for key, value in own.items()
+        )
         CONSOLE.print(f"  step {step['name']}({escape(given)})", highlight=False)
     for one in made.get("references", []):
         known = f"sha256 {one['sha256'][:12]}, from {one['source']}" if "sha256" in one else "none is known (optional)"

@@ -242,7 +242,7 @@ def shard_keys(place: Target) -> list[str]:
         return []
     product = found.schema["product"]
     own = {"time", "tai", "time_bounds", "site", "lon", "lat", "height", *product["coordinates"]}
-    own |= {f"{name}_bounds" for name in product["edges"]}
+    own |= {f"{name}_bounds" for name in product.get("edges", {})}
     own -= {one["name"] for one in product["variables"]}  # where a platform moves, its place is data
     declared = root["consolidated_metadata"]["metadata"]
     names = {name for name, one in declared.items() if one.get("node_type") == "array"} - own

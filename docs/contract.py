@@ -24,7 +24,7 @@ What `read` gives: an `xarray.Dataset` of variables along `time`, each with `uni
 | `attrs["rejected"]` | samples that could not be read, by reason: `{"bad checksum": 60}` |
 | `attrs["good"]` | of events: when the instrument was good, shape (n, 2), int64 TAI ns; or columns `start`, `stop` and those of `Product(good=...)` |
 
-What a step gets: the same, with `quality`, both times, and `sample`, a number that tells each sample from all others in whatever cut. It gives back a new dataset of as many samples.
+What a step gets: the same, with `quality`, both times, and `sample`, a number that tells each sample from all others in whatever cut. It gives back a new dataset of as many samples; of a window or a group any number of rows.
 """
 EXAMPLES = {
     "Instrument": """import numpy as np

@@ -88,6 +88,7 @@ def test_nothing_catches_everything_but_where_a_failure_becomes_a_record_or_a_re
         "raw/fetching.py",  # whatever a server raises is tried again, and then an OutageError
         "reduction/calibration.py",  # what a reader or a step raises is why its granule is rejected
         "reduction/worker.py",  # and what fails a part is why, in its record
+        "reduction/rows.py",  # what a step has against no event at all is no fault of it
         "registry.py",
         "store/bucket.py",  # a store of cubes that does not answer
     }

@@ -7,6 +7,7 @@ from zlib import crc32
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 QUALITY_DTYPE = "u4"
 
@@ -130,3 +131,11 @@ def reject(ds: xr.Dataset, reason: str, where: xr.DataArray) -> xr.Dataset:
     code = crc32(reason.encode()) or 1
     marked = np.where((before == 0) & where.values.astype(bool), np.uint32(code), before)
     return ds.assign_coords({REJECTED: ("time", marked, {"reasons": {**known, code: reason}})})
+
+
+def rejections(ds: xr.Dataset) -> dict[str, NDArray[np.bool_]]:
+    """Return the samples that steps reject, by reason."""
+    if REJECTED not in ds.coords:
+        return {}
+    codes = ds[REJECTED].values
+    return {reason: codes == code for code, reason in ds[REJECTED].attrs["reasons"].items()}

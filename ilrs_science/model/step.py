@@ -3,56 +3,174 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import xarray as xr
 
 from ilrs_science.errors import PluginError
+from ilrs_science.model.duration import Duration
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.site import Site
 
 type StepFunction = Callable[..., xr.Dataset]
 
-_MARGIN = "__ilrs_margin__"
-_SCOPE = "__ilrs_scope__"
+_NEIGHBOURS = "__ilrs_neighbours__"
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Which samples around one a step has to see, as `step` declared it.
+
+    Times are durations, or names of parameters of the step that are a `Duration`.
+    """
+
+    margin: str | int = ""
+    window: str = ""
+    overlap: str = ""
+    group: str = ""
+    limit: str = ""
+
+    @property
+    def makes_rows(self) -> bool:
+        """Whether the step is called once for each window or group, and may give another number of rows."""
+        return bool(self.window or self.group)
 
 
 def step[F: Callable[..., xr.Dataset]](
-    *, margin: str | None = None, scope: Literal["block", "granule"] = "block"
+    *, margin: str | int = "", window: str = "", overlap: str = "", group: str = "", limit: str = ""
 ) -> Callable[[F], F]:
-    """Declare that a step needs neighbours, or whole granules.
+    """Declare that a step needs neighbours. Give one of `margin`, `window` and `group`.
 
-    A step without this decorator is pointwise in time: it may be handed any block of samples.
+    A step without this decorator is pointwise in time: it may be handed any block of samples. Times are durations
+    (`"5 s"`), or the name of one of the step's parameters that is a `Duration`.
+
+    A step with `window` or `group` is called once for each, and may give back another number of rows, each with its
+    `tai` within the window or group: a spectrum of many voltages, one vector a spin. Rows without `quality` get all
+    flags of the samples that the step was given. References are those valid where the window or group begins.
 
     Parameters
     ----------
     margin
-        How far the step looks to either side, or how far it may shift times: a duration (`"5 s"`) or the name of one of
-        its parameters that is a `Duration`.
-    scope
-        `"granule"` hands the step one whole granule at a time; such steps come before all others.
+        How far the step looks to either side, or how far it may shift times. A number means so many samples to either
+        side, over gaps of at most `limit` divided by that number; a longer gap is an edge of the data.
+    window
+        Length of the windows that the step is called with, one by one. They begin at multiples of `window` less
+        `overlap` from the TAI epoch (1970-01-01 TAI); one without a sample is left out.
+    overlap
+        How much of a window the next one has, too. Of what the step makes of a window, the first and the last half of
+        the overlap are left to the neighbours.
+    group
+        The variable along `time` that is equal over a group: the number of a spin, say. A gap longer than `limit` ends
+        a group, too.
+    limit
+        The longest that a group may last, from its first to its last sample. The samples of a longer one are rejected
+        by name.
+
+    Raises
+    ------
+    PluginError
+        The words do not go together.
     """
+    declared = Neighbours(margin, window, overlap, group, limit)
+    if problem := _problem(declared):
+        raise PluginError(f"@step: {problem}")
 
     def declare(function: F) -> F:
-        setattr(function, _MARGIN, margin)
-        setattr(function, _SCOPE, scope)
+        setattr(function, _NEIGHBOURS, declared)
         return function
 
     return declare
 
 
-def declared_margin(function: StepFunction) -> str | None:
-    """Return the margin that `step` declared, or None."""
-    margin: str | None = getattr(function, _MARGIN, None)
-    return margin
+def _problem(declared: Neighbours) -> str:
+    """Return what is wrong with a declaration, or nothing."""
+    samples = isinstance(declared.margin, int)
+    given = [name for name in ("margin", "window", "group") if getattr(declared, name) != ""]
+    if len(given) > 1:
+        return f"found {' and '.join(given)}; a step declares one of margin, window and group"
+    if samples and (isinstance(declared.margin, bool) or int(declared.margin) < 1):
+        return f"found margin={declared.margin!r}; expected a duration, a parameter, or a number of samples from 1"
+    if declared.overlap and not declared.window:
+        return "found overlap without window"
+    if bool(declared.limit) != bool(samples or declared.group):
+        return "limit goes with a group or a margin in samples, and these need one: no part could tell how far to read"
+    return ""
 
 
-def declared_scope(function: StepFunction) -> str:
-    """Return the scope that `step` declared: `"block"` or `"granule"`."""
-    scope: str = getattr(function, _SCOPE, "block")
-    return scope
+def neighbours(function: StepFunction) -> Neighbours:
+    """Return what `step` declared of a function, or that it needs none."""
+    return getattr(function, _NEIGHBOURS, Neighbours())
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far a step looks with given parameters, ns."""
+
+    margin: int = 0
+    """To either side, at least."""
+    samples: int = 0
+    """To either side."""
+    window: int = 0
+    overlap: int = 0
+    limit: int = 0
+
+    @property
+    def hop(self) -> int:
+        """From the beginning of one window to that of the next."""
+        return self.window - self.overlap
+
+    @property
+    def around(self) -> int:
+        """How far around a result samples must be known, for it to be the same wherever the axis is cut.
+
+        Of a group twice its limit, so that one which lasts longer is seen to do so from everywhere within it.
+        """
+        if self.window:
+            return self.window - self.overlap // 2
+        return max(self.margin, self.limit if self.samples else 2 * self.limit)
+
+
+def reach(function: StepFunction, parameters: Mapping[str, Any]) -> Reach:
+    """Return how far a step looks.
+
+    Parameters
+    ----------
+    parameters
+        Values of its own parameters, as the function wants them.
+
+    Raises
+    ------
+    PluginError
+        What it declares is no duration, nor a parameter that is one.
+    """
+    declared = neighbours(function)
+
+    def length(name: Literal["margin", "window", "overlap", "limit"]) -> int:
+        word = getattr(declared, name)
+        if word == "" or isinstance(word, int):
+            return 0
+        if word in inspect.signature(function).parameters:
+            value = parameters.get(word)
+            if value is None or isinstance(value, Duration):
+                return int(value or 0)
+            raise PluginError(f"{name} {word!r} of {function.__name__} is no Duration; annotate it as Duration")
+        try:
+            return Duration(word)
+        except ValueError as error:
+            raise PluginError(f"{name} of {function.__name__}: {error}") from error
+
+    samples = declared.margin if isinstance(declared.margin, int) else 0
+    found = Reach(length("margin"), samples, length("window"), length("overlap"), length("limit"))
+    if declared.window and not 0 <= found.overlap < found.window:
+        raise PluginError(
+            f"found a window of {Duration(found.window)} with an overlap of "
+            f"{Duration(found.overlap)}; a window is longer than its overlap"
+        )
+    if declared.limit and not found.limit:
+        raise PluginError("found a limit of 0 s; expected a longer one")
+    return found
 
 
 @dataclass(frozen=True)

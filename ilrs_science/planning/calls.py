@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -13,10 +12,11 @@ from pydantic_core import PydanticSerializationError
 
 from ilrs_science import registry
 from ilrs_science.errors import Fault, PluginError
+from ilrs_science.model.axis import Axis
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import StepCall
-from ilrs_science.model.step import StepFunction, StepParameter, declared_margin, declared_scope, step_parameters
+from ilrs_science.model.step import StepFunction, StepParameter, neighbours, reach, step_parameters
 from ilrs_science.planning.pipeline import Pipeline
 from ilrs_science.yaml_text import faults_of, plain_faults, shown
 
@@ -31,7 +31,6 @@ def bind_steps(pipeline: Pipeline, instrument: Instrument) -> tuple[list[StepCal
     wanted = chosen if chosen is not None else [(function.__name__, {}) for function in instrument.steps]
     calls: list[StepCall] = []
     faults: list[Fault] = []
-    blocks_began = False
     for number, (name, given) in enumerate(wanted):
         where = f"steps[{number}].{name}"
         try:
@@ -39,9 +38,10 @@ def bind_steps(pipeline: Pipeline, instrument: Instrument) -> tuple[list[StepCal
         except PluginError as error:
             faults.append(Fault(f"steps[{number}]", shown(name), str(error)))
             continue
-        if declared_scope(function) == "granule" and blocks_began:
-            faults.append(Fault(where, "needs whole granules", "such steps come before all others"))
-        blocks_began |= declared_scope(function) != "granule"
+        if neighbours(function).makes_rows and instrument.product.exposures:
+            faults.append(
+                Fault(where, "makes rows of its own", "the axis of exposures has the instants of their files")
+            )
         call, wrong = bind_step(function, given, where)
         # An entry point may name a function otherwise than it names itself; the registry knows the entry point.
         calls.append(replace(call, name=name))
@@ -196,19 +196,25 @@ def _holds_another_kind(found: Any, value: Any) -> bool:
 
 
 def _margin(function: StepFunction, values: Mapping[str, Any], where: str) -> tuple[int, list[Fault]]:
-    declared = declared_margin(function)
-    if declared is None:
-        return 0, []
-    if declared in inspect.signature(function).parameters:
-        value = values.get(declared)
-        if value is None or isinstance(value, Duration):
-            return int(value or 0), []
-        found = f"margin {declared!r} of {function.__name__} is no Duration"
-        return 0, [Fault(where, found, "annotate it as Duration")]
+    """Return how much more than its region a part has to read to either side for a step, ns."""
     try:
-        return Duration(declared), []
-    except ValueError as error:
-        return 0, [Fault(where, f"margin of {function.__name__}", str(error))]
+        return reach(function, values).around, []
+    except PluginError as error:
+        return 0, [Fault(where, str(error), "mend the declaration of the step, or the parameter")]
+
+
+def edge_warnings(calls: Sequence[StepCall], instrument: Instrument, axis: Axis) -> list[Fault]:
+    """Return the steps whose windows or groups may be longer than the axis: all that they make is near an edge."""
+    length = axis.stop - axis.start
+    return [
+        Fault(
+            f"steps[{number}].{call.name}",
+            f"looks {Duration(call.margin)} to either side of an axis of {Duration(length)}",
+            "every result is near an edge of the data",
+        )
+        for number, call in enumerate(calls)
+        if neighbours(registry.step(call.name, instrument)).makes_rows and call.margin >= length
+    ]
 
 
 def _reach_faults(calls: Sequence[StepCall]) -> list[Fault]:

@@ -16,7 +16,7 @@ from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part, Task, digest
 from ilrs_science.model.site import Site
-from ilrs_science.planning.calls import unknown_sites
+from ilrs_science.planning.calls import edge_warnings, unknown_sites
 from ilrs_science.planning.check import Checked, check
 from ilrs_science.planning.diff import Diff, compare
 from ilrs_science.planning.faults import (
@@ -148,6 +148,7 @@ def _one_cube(checked: Checked, whole: _Whole, pipeline: Pipeline, rehearse: Reh
         with_references(made.parts, checked.known, made.axis) if made.parts else ([], [], [])
     )
     warnings = [*map(absent_reference_words, absent), *site_warnings(pipeline, made.granules)]
+    warnings += edge_warnings(checked.steps, checked.instrument, made.axis)
     faults += [*whole.faults, *reference_faults, *_memory_faults(made)]
     faults += rehearse(pipeline, made.instrument, parts) if rehearse is not None else []
     faults += warnings if strict else []

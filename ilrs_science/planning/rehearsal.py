@@ -11,12 +11,10 @@ from ilrs_science.executors.child import Quarantine
 from ilrs_science.executors.items import Limits
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part
-from ilrs_science.model.step import declared_scope
 from ilrs_science.planning.pipeline import Pipeline
 from ilrs_science.reduction.chain import run_steps, with_quality
 from ilrs_science.reduction.reading import samples_of
 from ilrs_science.registry import instrument as instrument_by_name
-from ilrs_science.registry import step as step_by_name
 
 _LONGEST = Limits(seconds=30)
 """Of a rehearsal in a process of its own: what hangs tells nothing, and the run names it."""
@@ -68,16 +66,13 @@ def _rehearsed(asked: tuple[str, Part]) -> list[str] | None:
     instrument = instrument_by_name(name)
     granule = min(part.granules, key=lambda one: one.size)
     site = next(site for site in part.sites if site.name == granule.site)
-    functions = [step_by_name(call.name, instrument) for call in part.steps]
-    if any(declared_scope(function) != "block" for function in functions):
-        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ds = with_quality(samples_of(granule, instrument, part.task), instrument.product).isel(time=slice(0, 0))
             for call in part.steps:
                 before = ds
-                ds, _ = run_steps(ds, [call], instrument, site, part, "block")
+                ds = run_steps(ds, [call], instrument, site, part).ds
                 if set(ds.variables) == set(before.variables):
                     # It sets flags, or changes values; or it gives back at once what has no sample.
                     return None

@@ -16,7 +16,7 @@ from ilrs_science.model.axis import Axis
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part, StepCall
 from ilrs_science.model.reference import Reference
-from ilrs_science.model.step import declared_scope, step_parameters
+from ilrs_science.model.step import step_parameters
 from ilrs_science.planning.faults import site_names
 from ilrs_science.planning.pipeline import Pipeline
 
@@ -51,8 +51,6 @@ class Want:
     kind: str
     site: str
     required: bool
-    whole: bool
-    """Whether the step sees whole granules, and so needs a reference for all of each."""
 
     @property
     def path(self) -> str:
@@ -73,8 +71,7 @@ class Known:
         """Return what a step needs at a site."""
         function = registry.step(step.name, self.instrument)
         parameters = step_parameters(function)
-        whole = declared_scope(function) == "granule"
-        return [Want(step.name, kind, site, parameters[kind].required, whole) for kind in step.references]
+        return [Want(step.name, kind, site, parameters[kind].required) for kind in step.references]
 
     def choose(self, want: Want, near: Span, needed: Span) -> tuple[tuple[Reference, ...], Fault | None]:
         """Return the references that overlap a span, and what is wrong with them where they are needed.
@@ -164,7 +161,7 @@ class _Search:
         return chosen
 
     def _one(self, part: Part, want: Want) -> tuple[Reference, ...]:
-        near = _near(part, want)
+        near = (part.axis.start - part.margin, part.axis.stop + part.margin)
         needed = (max(near[0], self.axis.start), min(near[1], self.axis.stop))
         several, fault = self.known.choose(want, near, needed)
         if fault is not None:
@@ -187,14 +184,6 @@ def early_reference_faults(pipeline: Pipeline, known: Known, steps: Sequence[Ste
 def absent_reference_words(want: Want) -> Fault:
     """Return what a plan says of an optional reference that does not exist."""
     return Fault(want.path, "no reference is known", "the step runs without it, and the provenance says so")
-
-
-def _near(part: Part, want: Want) -> Span:
-    low, high = part.axis.start - part.margin, part.axis.stop + part.margin
-    if want.whole:
-        own: list[Span] = [(g.start, g.stop) for g in part.granules if g.site == want.site]
-        low, high = min([low, *(start for start, _ in own)]), max([high, *(stop for _, stop in own)])
-    return low, high
 
 
 def described(parts: Sequence[Part]) -> Mapping[str, Reference]:

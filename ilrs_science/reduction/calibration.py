@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -13,6 +13,7 @@ from ilrs_science import references
 from ilrs_science.catalog import rejected_counts, sample_times
 from ilrs_science.errors import FormatError, IlrsError, StepError, is_outage, reason_of
 from ilrs_science.executors import items
+from ilrs_science.model.axis import Times
 from ilrs_science.model.good import GOOD, of_granule
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
@@ -20,8 +21,20 @@ from ilrs_science.model.part import Part
 from ilrs_science.model.site import Site
 from ilrs_science.reduction.account import Tally, is_home, is_mine
 from ilrs_science.reduction.chain import check_samples, run_steps, with_quality, with_sample_numbers
+from ilrs_science.reduction.lineage import Made, Positions
 from ilrs_science.reduction.overlaps import Loss, Samples, merged, settled
 from ilrs_science.reduction.reading import samples_of
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What the steps made of the samples of a site."""
+
+    made: Made
+    source: Positions
+    """Which granule each of the samples came from."""
+    raw: Times
+    """Their times as read, TAI ns."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,7 @@ class Calibration:
             at_home = is_home(self.part, tally.granule)
             try:
                 ds = self._read(number, tally.granule, bad)
-                samples = self._whole(ds, number)
+                samples = self._near(ds, number)
             except Exception as error:
                 # A bad granule spoils only its own samples, and its reason is named.
                 if is_outage(error):
@@ -62,7 +75,7 @@ class Calibration:
         items.enter("reading", (number,), one_by_one=True)
         return samples_of(granule, self.instrument, self.part.task)
 
-    def calibrate(self, found: list[Samples], tallies: list[Tally], failures: list[IlrsError]) -> Samples | None:
+    def calibrate(self, found: list[Samples], tallies: list[Tally], failures: list[IlrsError]) -> Calibrated | None:
         """Run the steps; where they fail on the data of some granules, go on without those."""
         try:
             samples = self._calibrated(found, tallies)
@@ -85,30 +98,28 @@ class Calibration:
             samples = self._calibrated(good, tallies)
         return samples
 
-    def _whole(self, ds: xr.Dataset, number: int) -> Samples:
-        """Run the steps that see whole granules, and cut what they give to the part with its margins."""
-        part, raw = self.part, sample_times(ds)
+    def _near(self, ds: xr.Dataset, number: int) -> Samples:
+        """Return the samples of a granule as steps get them, cut to the part with its margins."""
+        part, times = self.part, sample_times(ds)
         ready = with_sample_numbers(with_quality(ds, self.instrument.product), part.granules[number])
         if GOOD in ds.attrs:
             ready = ready.assign_attrs({GOOD: of_granule(ds.attrs[GOOD], number)})
-        made, order = run_steps(ready, part.steps, self.instrument, self.site, part, "granule")
-        times = raw[order]
         near = (times >= part.axis.start - part.margin) & (times < part.axis.stop + part.margin)
-        read = ds if np.array_equal(order, np.arange(len(order))) else ds.isel(time=order)
-        whole = Samples(made, read, np.full(len(times), number), times, _units(ds), frozenset({number}))
+        whole = Samples(ready, ds, np.full(len(times), number), times, _units(ds), frozenset({number}))
         return whole if near.all() else whole.pick(near)
 
-    def _calibrated(self, found: Sequence[Samples], tallies: Sequence[Tally] = ()) -> Samples:
+    def _calibrated(self, found: Sequence[Samples], tallies: Sequence[Tally] = ()) -> Calibrated:
         items.enter("the steps", sorted(frozenset().union(*(one.granules for one in found))))
         samples, losses = self._joined(found)
-        made, order = run_steps(samples.ds, self.part.steps, self.instrument, self.site, self.part, "block")
-        check_samples(self.instrument, made, samples.units | self._units_of_references())
+        made = run_steps(samples.ds, self.part.steps, self.instrument, self.site, self.part)
+        if made.complete:
+            check_samples(self.instrument, made.ds, samples.units | self._units_of_references())
         for tally, loss in ((tallies[loss.source], loss) for loss in losses if tallies):
             count = int(is_mine(self.part, self.site.name, loss.times).sum())
             tally.read += count
             tally.duplicate += count if loss.kind == "duplicate" else 0
             tally.conflict += count if loss.kind == "conflict" else 0
-        return replace(samples, ds=made, read=xr.Dataset(), source=samples.source[order], raw=samples.raw[order])
+        return Calibrated(made, samples.source, samples.raw)
 
     def _joined(self, found: Sequence[Samples]) -> tuple[Samples, list[Loss]]:
         """Return the samples of several granules in order of time; no event is a copy of another."""

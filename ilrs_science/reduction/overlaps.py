@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ilrs_science.model.axis import Times
 from ilrs_science.model.quality import set_flag
-from ilrs_science.reduction.chain import joined
+from ilrs_science.reduction.joining import joined
 
 type Positions = NDArray[np.intp]
 

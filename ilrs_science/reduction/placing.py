@@ -46,6 +46,10 @@ class Placed:
     """Why it came into no cell, though one was there."""
 
 
+NOTHING_PLACED = Placed(np.zeros(0, bool), np.zeros(0, bool))
+"""What became of no sample at all."""
+
+
 class Block:
     """The cells of a part, missing until a sample reaches them."""
 

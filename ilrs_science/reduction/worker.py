@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import socket
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from os import getpid
@@ -13,8 +14,6 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
-import xarray as xr
-from numpy.typing import NDArray
 
 from ilrs_science import registry
 from ilrs_science.catalog import sample_times
@@ -33,14 +32,13 @@ from ilrs_science.executors import items
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part
 from ilrs_science.model.product import Product
-from ilrs_science.model.quality import REJECTED
+from ilrs_science.model.quality import rejections
 from ilrs_science.model.record import Failure, Record
 from ilrs_science.model.site import Site
 from ilrs_science.reduction.account import Tally
-from ilrs_science.reduction.calibration import Calibration
+from ilrs_science.reduction.calibration import Calibrated, Calibration
 from ilrs_science.reduction.counting import Histogram
-from ilrs_science.reduction.overlaps import Samples
-from ilrs_science.reduction.placing import Block
+from ilrs_science.reduction.placing import NOTHING_PLACED, Block
 from ilrs_science.store import shards, tables
 from ilrs_science.store.target import target
 
@@ -114,10 +112,10 @@ def _fill(part: Part, rejected: Mapping[int, str] = MappingProxyType({})) -> tup
     for site in part.sites:
         calibration = Calibration(part, instrument, site)
         found = calibration.gather(tallies, rejected)
-        samples = calibration.calibrate(found, tallies, failures) if found else None
-        if samples is not None:
+        done = calibration.calibrate(found, tallies, failures) if found else None
+        if done is not None:
             some_good = True
-            _place(part, site, samples, block, tallies)
+            _place(part, site, done, block, tallies)
     if failures and not some_good:
         # Not one granule among many: the step itself, and the part, have failed.
         raise failures[0]
@@ -150,32 +148,28 @@ def _check_once(name: str, steps: tuple[str, ...], raw_format: str, ours: str, p
         raise PluginError(f"{name}: planned with code {planned}, this process has {found}; plan again")
 
 
-def _place(part: Part, site: Site, samples: Samples, block: Block | Histogram, tallies: list[Tally]) -> None:
-    """Bring samples into the block and count what became of each that is this part's."""
-    times = sample_times(samples.ds)
-    slots = part.axis.slots(part.axis.found_by(times, samples.raw), site.name)
-    refused = _rejected_by_steps(samples.ds)
+def _place(part: Part, site: Site, done: Calibrated, block: Block | Histogram, tallies: list[Tally]) -> None:
+    """Bring what the steps made into the block and count what became of each sample that is this part's."""
+    made = done.made
+    times = sample_times(made.ds)
+    slots = part.axis.slots(part.axis.found_by(times, done.raw[made.origin]), site.name)
+    refused = rejections(made.ds)
     left = slots
     for mask in refused.values():
         left = np.where(mask, -1, left)
-    fates = block.put(samples.ds, left, times, samples.source)
+    fates = block.put(made.ds, left, times, done.source[made.origin]) if made.complete else NOTHING_PLACED
     here = slots >= 0
     reasons = {**{reason: mask & here for reason, mask in refused.items()}, **fates.rejected}
     for number, tally in enumerate(tallies):
-        own = samples.source == number
-        tally.read += int((own & here).sum())
-        tally.placed += int((own & fates.placed).sum())
-        tally.duplicate += int((own & fates.duplicate).sum())
-        tally.reasons.update({why: count for why, mask in reasons.items() if (count := int((own & mask).sum()))})
-        tally.observed += block.observed(samples.ds, number)
-
-
-def _rejected_by_steps(ds: xr.Dataset) -> dict[str, NDArray[np.bool_]]:
-    """Return the samples that steps reject, by reason."""
-    if REJECTED not in ds.coords:
-        return {}
-    codes = ds[REJECTED].values
-    return {reason: codes == code for code, reason in ds[REJECTED].attrs["reasons"].items()}
+        own = done.source == number
+        lost = {why: int((own & mask).sum()) for why, mask in made.lost.items()}
+        # A sample has the fate of the row that stands for it.
+        rows = made.row[own & (made.row >= 0)]
+        tally.read += int(here[rows].sum()) + sum(lost.values())
+        tally.placed += int(fates.placed[rows].sum())
+        tally.duplicate += int(fates.duplicate[rows].sum())
+        tally.reasons += Counter(lost) + Counter({why: int(mask[rows].sum()) for why, mask in reasons.items()})
+        tally.observed += block.observed(made.ds, number)
 
 
 def _record(

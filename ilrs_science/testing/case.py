@@ -23,7 +23,7 @@ from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part
 from ilrs_science.model.site import Site
-from ilrs_science.model.step import StepFunction
+from ilrs_science.model.step import StepFunction, neighbours
 from ilrs_science.planning.plan import plan as make_plan
 from ilrs_science.planning.planned import CollectionPlan, Plan
 from ilrs_science.reduction.chain import run_steps, with_quality, with_sample_numbers
@@ -49,7 +49,7 @@ class Reading:
     site: Site
     part: Part
     ds: xr.Dataset
-    """Samples with `quality`, as granule-wide steps get them."""
+    """Samples with `quality`, as steps get them, in the order of the file."""
 
 
 @dataclass(frozen=True)
@@ -198,28 +198,25 @@ class Case:
         return replace(self.instrument, steps=tuple(map(wrap, self.functions())))
 
     def block(self, reading: Reading) -> xr.Dataset:
-        """Return the samples of a reading as block-wise steps get them: in order of time, of equal times as read."""
-        ds = self.calibrate(reading, reading.ds, "the whole granule", scope="granule")
-        return ds.isel(time=np.argsort(catalog.sample_times(ds), kind="stable"))
+        """Return the samples of a reading as steps get them: in order of time, of equal times as read."""
+        return reading.ds.isel(time=np.argsort(catalog.sample_times(reading.ds), kind="stable"))
 
     def whole(self, reading: Reading) -> xr.Dataset:
         """Return the samples of a reading after all steps."""
         return self.calibrate(reading, self.block(reading), "the whole granule")
 
     def calibrate(
-        self,
-        reading: Reading,
-        ds: xr.Dataset,
-        what: str,
-        *,
-        scope: str = "block",
-        instrument: Instrument | None = None,
+        self, reading: Reading, ds: xr.Dataset, what: str, instrument: Instrument | None = None
     ) -> xr.Dataset:
-        """Run the steps of one scope over samples; `what` names them in an error."""
+        """Run the steps over samples; `what` names them in an error."""
         with blaming(f"the steps fail on {what} of {reading.granule.url}"):
-            return run_steps(ds, reading.part.steps, instrument or self.instrument, reading.site, reading.part, scope)[
-                0
-            ]
+            made = run_steps(ds, reading.part.steps, instrument or self.instrument, reading.site, reading.part)
+            return made.ds
+
+    @property
+    def makes_rows(self) -> bool:
+        """Whether a step makes rows of its own of windows or groups."""
+        return any(neighbours(function).makes_rows for function in self.functions())
 
     @property
     def given(self) -> dict[str, dict[str, Any]]:

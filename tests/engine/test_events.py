@@ -404,10 +404,6 @@ def test_a_live_fraction_by_reference_holds_with_and_without_events_in_any_cut(t
         file = [File(((0, 40, 0),), hits)]
         cube, _, _ = made(folder, file, 4, steps=["live_by_reference", "to_bins"], references=references, layout=layout)
         assert cube.exposure.sel(module=0).values.tolist() == [[0.5, 0.5, 1, 1]]
-        cube, _, _ = made(
-            folder / "g", file, 4, steps=["live_of_granule", "to_bins"], references=references, layout=layout
-        )
-        assert cube.exposure.sel(module=0).values.tolist() == [[0.5] * 4]
 
 
 def test_an_interval_of_no_length_is_none(tmp_path: Path) -> None:
@@ -465,3 +461,25 @@ def test_a_weight_that_is_none_is_a_fault_unless_its_event_is_rejected(tmp_path:
     )
     assert reasons == {"no weight": 1}
     assert counts.placed == 2
+
+
+def test_photons_of_one_turn_are_put_together_across_the_edges_of_parts_and_files(tmp_path: Path) -> None:
+    # Split events: the charge of one photon in several pixels, read out as several.
+    steps = ["turns", "recombine", "to_bins"]
+    turn = -START % SECOND // TENTH  # tenths of the first whole turn
+    hits = [File(((0, turn + 12, 0),), ((turn + 1, 4.0, 0), (turn + 3, 4.0, 0), (turn + 11, 25.0, 0)))]
+    hits.append(File(((turn + 12, 60, 0),), ((turn + 15, 8.0, 0), (turn + 17, 5.0, 0))))
+    for chunk in (1, 8):
+        layout = {"chunk": chunk, "shard": chunk}
+        cube, counts, reasons = made(tmp_path / str(chunk), hits, 6, steps=steps, layout=layout)
+        found = cube.counts.sel(site="a", module=0).sum("time").values.tolist()
+        # 4 + 4 keV are one photon of 8, and 25 + 8 + 5 one of 38.
+        assert found == [1, 0, 1]
+        assert (counts.read, counts.placed, reasons) == (5, 5, {})
+        assert cube.exposure.sel(module=0).values.tolist() == [[1.0] * 6]
+
+
+def test_a_file_without_a_photon_is_exposed_also_where_photons_are_put_together(tmp_path: Path) -> None:
+    cube, _, _ = made(tmp_path, [File(((0, 20, 0),), ())], 2, steps=["turns", "recombine", "to_bins"])
+    assert cube.exposure.sel(module=0).values.tolist() == [[1.0, 1.0]]
+    assert int(cube.counts.sum()) == 0

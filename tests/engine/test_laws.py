@@ -43,9 +43,26 @@ CHAINS: dict[str, list[Any]] = {
         "to_units",
     ],
     "dithered": ["dithers", "to_units"],
-    "granules": ["less_first", "to_units"],
+    "groups": [{"turns": {"turn": "1750 ms"}}, {"less_first": {"limit": "1500 ms"}}, "to_units"],
+    "a row for each group": [{"turns": {"turn": "1750 ms"}}, {"sums": {"limit": "2 s"}}, "to_units"],
+    "groups too long": [{"turns": {"turn": "4 s"}}, {"sums": {"limit": "1 s"}}, "to_units"],
+    "windows": [{"less_mean": {"window": "3 s", "overlap": "1 s"}}, "to_units"],
+    "a row for each window": [{"sums_of_windows": {"window": "2 s", "overlap": "750 ms"}}, "flag_odd", "to_units"],
+    "so many samples": [{"sum_of_five": {"limit": "2 s"}}, "to_units"],
+    "all neighbours": [
+        {"sum_of_five": {"limit": "1 s"}},
+        {"set_clock": {"limit": "3 s"}},
+        {"turns": {"turn": "1250 ms"}},
+        {"sums": {"limit": "1 s"}},
+        {"less_mean": {"window": "3 s", "overlap": "1 s"}},
+        "by_reference",
+        {"sums_of_windows": {"window": "1 s", "overlap": "0 s"}},
+        "to_units",
+    ],
 }
-NO_SPLIT = ("granules", "dithered")
+NO_SPLIT = ("dithered",)
+ROWS = ("a row for each group", "groups too long", "a row for each window", "all neighbours")
+"""Chains after which a row stands for several samples."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +204,8 @@ def test_every_sample_of_every_file_is_accounted_for(scene: Scene, cut: tuple[in
     without_sample = sum(len(scene.files[int(Path(one.url).stem)]) for one in plan.rejected)
     assert counts.read + never_read + without_sample == sum(map(len, scene.files))
     reached = int((arrays["number"] != NUMBER.empty).sum())
-    assert counts.placed == reached if scene.place == "slot" else counts.placed >= reached
+    exact = scene.place == "slot" and scene.chain not in ROWS
+    assert counts.placed == reached if exact else counts.placed >= reached
 
 
 @settings(max_examples=60)
@@ -258,7 +276,8 @@ def test_parts_in_any_order_and_repeated_give_the_same_bytes(
         again = data.draw(st.lists(st.sampled_from(plan.parts), max_size=3), "repeated")
         with leased(target(plan.pipeline.output)) as lease:
             for part in [*order, *again]:
-                assert reduce(part, lease.token).status == "done"
+                record = reduce(part, lease.token)
+                assert record.status == "done", record.reason
         assert_same_bytes(folder / "straight.zarr", folder / "shuffled.zarr")
 
 

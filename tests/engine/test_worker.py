@@ -259,15 +259,6 @@ def test_a_window_reaches_over_a_change_of_the_reference(campaign: Campaign) -> 
     assert values(campaign.folder / "cube.zarr").value.to_numpy()[0, :, 0].tolist() == expected
 
 
-def test_a_whole_granule_takes_the_reference_of_its_first_sample(campaign: Campaign) -> None:
-    campaign.write("0.toy", "a", range(8))
-    campaign.refer("gain", -100, 4, 3)
-    campaign.refer("gain", 4, 100, 7)
-    run(campaign, count=8, steps=["less_first", "to_units"])
-    expected = [2 * (truth(s) - 3 * truth(0)) for s in range(8)]
-    assert values(campaign.folder / "cube.zarr").value.to_numpy()[0, :, 0].tolist() == expected
-
-
 def test_steps_are_told_the_site_and_other_packages_steps_are_found_by_entry_point(campaign: Campaign) -> None:
     campaign.write("0.toy", "a", [0])
     campaign.write("1.toy", "bb", [0])

@@ -175,7 +175,7 @@ def test_a_command_that_is_told_to_stop_while_a_part_hangs_ends_soon_with_one_li
     small.write("0-hang.evil", "a", range(4))
     raw = str(small.folder / "raw" / "*.evil")
     file = small.folder / "evil.yaml"
-    steps = [{"harms_whole": {"how": "error"}}, {"harms": {"how": "error"}}, "to_units"]
+    steps = [{"harms": {"how": "error"}}, "to_units"]
     file.write_text(json.dumps(small.pipeline(4, instrument="toy-evil", raw=raw, steps=steps)))
     command = [sys.executable, "-m", "ilrs_science.cli", "run", str(file), "--executor", "processes", "--workers", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -76,11 +76,10 @@ def read_frames(granule: Granule) -> xr.Dataset:
     return ds.assign(exposure=("time", np.full(len(counts), 0.1, "f4"), {"units": "s"}))
 
 
-@step(scope="granule")
 def remove_stripes(ds: xr.Dataset) -> xr.Dataset:
-    """Take the median of the granule off every pixel, and flag full wells."""
+    """Take the median of each frame off its pixels, and flag full wells."""
     flagged = set_flag(ds, "saturated", ds.frame == np.iinfo("u2").max)
-    return flagged.assign(flat=(ds.frame - ds.frame.median("time")).astype("f4"))
+    return flagged.assign(flat=(ds.frame - ds.frame.median(("y", "x"))).astype("f4"))
 
 
 def scale(ds: xr.Dataset, *, read_noise: float = 20.0) -> xr.Dataset:

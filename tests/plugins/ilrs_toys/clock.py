@@ -48,11 +48,49 @@ def sum_near_by_reference(ds: xr.Dataset, *, gain: Reference, window: Duration) 
     return summed.assign(signal=summed.signal * float(gain["gain"]))
 
 
-@step(scope="granule")
-def less_first(ds: xr.Dataset, *, gain: Reference) -> xr.Dataset:
-    """Subtract the first signal of the granule, multiplied by the gain valid there."""
-    first = ds.signal.values[np.argmin(ds.tai.values)] if ds.sizes["time"] else 0.0
-    return ds.assign(signal=ds.signal - first * float(gain["gain"]))
+def turns(ds: xr.Dataset, *, turn: Duration) -> xr.Dataset:
+    """Number the turns of so long, from 0 to 2 and again."""
+    return ds.assign(turn=("time", ds.tai.values.astype(np.int64) // int(turn) % 3))
+
+
+@step(group="turn", limit="limit")
+def less_first(ds: xr.Dataset, *, gain: Reference, limit: Duration) -> xr.Dataset:
+    """Subtract the first signal of a turn, multiplied by the gain valid there."""
+    return ds.assign(signal=ds.signal - ds.signal.values[0] * float(gain["gain"]))
+
+
+@step(group="turn", limit="limit")
+def sums(ds: xr.Dataset, *, limit: Duration) -> xr.Dataset:
+    """Make one row of a turn: the sum of its signals; none of one that begins with an odd number."""
+    return _summed(ds).isel(time=slice(1 - ds.counts.values[0] % 2))
+
+
+@step(window="window", overlap="overlap")
+def sums_of_windows(ds: xr.Dataset, *, window: Duration, overlap: Duration) -> xr.Dataset:
+    """Make one row of a window."""
+    return _summed(ds)
+
+
+@step(window="window", overlap="overlap")
+def less_mean(ds: xr.Dataset, *, window: Duration, overlap: Duration) -> xr.Dataset:
+    """Take the mean of a window off all of its signals."""
+    return ds.assign(signal=ds.signal - np.nan_to_num(ds.signal.values).mean())
+
+
+@step(margin=2, limit="limit")
+def sum_of_five(ds: xr.Dataset, *, limit: Duration) -> xr.Dataset:
+    """Replace each signal by the sum of it and of two samples to either side."""
+    padded = np.pad(np.nan_to_num(ds.signal.values), 2)
+    return ds.assign(signal=("time", sum(padded[k : k + ds.sizes["time"]] for k in range(5))))
+
+
+def _summed(ds: xr.Dataset) -> xr.Dataset:
+    """Return one row in the middle of samples, which carries no quality."""
+    times = ds.tai.values.astype(np.int64)
+    middle = int(times[0] + (times - times[0]).sum() // len(times))
+    columns = {"signal": ("time", [ds.signal.values.sum()]), "counts": ("time", ds.counts.values[:1])}
+    columns["breaks"] = ("time", [ds.breaks.values.any()])
+    return xr.Dataset(columns, {"tai": ("time", [middle])})
 
 
 def flag_odd(ds: xr.Dataset) -> xr.Dataset:
@@ -129,8 +167,8 @@ instrument = Instrument(
     files="*.toy",
     read=read,
     steps=(
-        *(to_units, by_reference, set_clock, sum_near, sum_near_by_reference, less_first, flag_odd, at_site),
-        dithers,
+        *(to_units, by_reference, set_clock, sum_near, sum_near_by_reference, flag_odd, at_site),
+        *(dithers, turns, less_first, sums, sums_of_windows, less_mean, sum_of_five),
         *(raises, shortens, drops_quality, drops_value, mutates, returns_nothing, moves_time, moves_time_too_far),
         *(widens_quality, moves_utc_alone, drops_tai, forgets_a_time),
     ),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from ilrs_science import Granule, step
+from ilrs_science import Granule
 from ilrs_toys import raw
 from ilrs_toys.clock import instrument as clock
 from ilrs_toys.clock import to_units
@@ -74,13 +74,5 @@ def harms(ds: xr.Dataset, *, how: str) -> xr.Dataset:
     return ds
 
 
-@step(scope="granule")
-def harms_whole(ds: xr.Dataset, *, how: str) -> xr.Dataset:
-    """Do the same, in a step that sees whole granules."""
-    return harms(ds, how=how)
-
-
-instrument = replace(
-    clock, name="toy-evil", files="*.evil", index=index, read=read, steps=(to_units, harms, harms_whole)
-)
+instrument = replace(clock, name="toy-evil", files="*.evil", index=index, read=read, steps=(to_units, harms))
 unindexed = replace(instrument, name="toy-evil-unindexed", index=None)

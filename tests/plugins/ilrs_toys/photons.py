@@ -100,10 +100,15 @@ def live_by_reference(ds: xr.Dataset, *, gain: Reference) -> xr.Dataset:
     return scale_live_time(ds, float(gain["gain"]))
 
 
-@step(scope="granule")
-def live_of_granule(ds: xr.Dataset, *, gain: Reference) -> xr.Dataset:
-    """Do the same for a whole granule."""
-    return scale_live_time(ds, float(gain["gain"]))
+@step(group="turn", limit="1 s")
+def recombine(ds: xr.Dataset) -> xr.Dataset:
+    """Make one photon of all that came in one turn of a second: at the first of them, with the sum of their energy."""
+    return ds.isel(time=[0]).assign(energy=("time", [ds.energy.values.sum()]))
+
+
+def turns(ds: xr.Dataset) -> xr.Dataset:
+    """Number the turns of a second."""
+    return ds.assign(turn=("time", ds.tai.values.astype(np.int64) // 10**9))
 
 
 def hurts(ds: xr.Dataset) -> xr.Dataset:
@@ -158,7 +163,8 @@ instrument = Instrument(
         halves,
         hurts,
         live_by_reference,
-        live_of_granule,
+        recombine,
+        turns,
         flag_bare,
         unweighed,
     ),

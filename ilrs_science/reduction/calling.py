@@ -1,0 +1,155 @@
+"""One call of a step, with all that it is given, held to its contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from ilrs_science import references, registry
+from ilrs_science.catalog import with_times
+from ilrs_science.errors import FormatError, StepError, foreign
+from ilrs_science.model.good import GOOD
+from ilrs_science.model.instrument import Instrument
+from ilrs_science.model.part import StepCall
+from ilrs_science.model.quality import REJECTED
+from ilrs_science.model.reference import Reference
+from ilrs_science.model.site import Site
+from ilrs_science.model.step import Neighbours, Reach, StepFunction, neighbours, reach, step_parameters
+
+EVER = 2**62  # ns; beyond every time
+
+
+@dataclass(frozen=True)
+class BoundStep:
+    """A step with all that it is given; of each reference parameter, the several that apply one after the other."""
+
+    function: StepFunction
+    fixed: Mapping[str, Any]
+    references: Mapping[str, Sequence[Reference]]
+    margin: int
+    """How far it may move samples, ns."""
+    reach: Reach
+
+    @property
+    def declared(self) -> Neighbours:
+        """What it says of the samples that it has to see."""
+        return neighbours(self.function)
+
+    def same(self, ds: xr.Dataset, time: int | None) -> xr.Dataset:
+        """Run it over samples, with the references valid at a time, or the first; as many come back.
+
+        Raises
+        ------
+        StepError
+            It does not keep its contract.
+        """
+        out = self.call(locked(ds), time)
+        _check_kept(self.function.__name__, ds, out)
+        return _with_time_of_tai(self.function.__name__, ds, out)
+
+    def changes(self) -> list[int]:
+        """Return when one reference takes the place of another."""
+        return sorted({one.start for several in self.references.values() for one in several[1:]})
+
+    def call(self, ds: xr.Dataset, time: int | None) -> xr.Dataset:
+        """Call it with locked samples, and the references valid at a time, or the first.
+
+        Raises
+        ------
+        StepError
+            It writes to its input, or gives something else back than samples.
+        """
+        name = self.function.__name__
+        try:
+            with foreign(f"step {name}"):
+                out = self.function(ds, **self.fixed, **_valid_at(self.references, time))
+        except ValueError as error:
+            if "read-only" in str(error):
+                raise StepError(f"step {name} mutates its input; work on a copy ({error})") from error
+            raise
+        if not isinstance(out, xr.Dataset):
+            raise StepError(f"step {name} returned {type(out).__name__}; expected an xarray.Dataset")
+        return out
+
+
+def bound(call: StepCall, instrument: Instrument, site: Site) -> BoundStep:
+    """Return a step with what it is given at a site."""
+    function = registry.step(call.name, instrument)
+    roles = {name: one.role for name, one in step_parameters(function).items()}
+    own = _call_parameters(function, call, site)
+    fixed = own | {name: site for name, role in roles.items() if role == "site"}
+    here = {name: by_site.get(site.name, ()) for name, by_site in call.references.items()}
+    loaded = {name: [references.load(one) for one in several] for name, several in here.items()}
+    return BoundStep(function, fixed, loaded, call.margin, reach(function, own))
+
+
+def _call_parameters(function: StepFunction, call: StepCall, site: Site) -> dict[str, Any]:
+    """Return the values of a call's own parameters at a site, as the function wants them."""
+    parameters = step_parameters(function)
+    given = call.parameters_at(site.name)
+    return {key: TypeAdapter(parameters[key].annotation).validate_python(value) for key, value in given.items()}
+
+
+def _valid_at(chosen: Mapping[str, Sequence[Reference]], time: int | None) -> dict[str, Reference | None]:
+    """Return for each parameter the reference valid at a time, or the first; None where there is none at all."""
+    return {
+        name: next((one for one in reversed(several) if time is not None and one.start <= time), several[0])
+        if several
+        else None
+        for name, several in chosen.items()
+    }
+
+
+def locked(ds: xr.Dataset) -> xr.Dataset:
+    """Return samples whose arrays cannot be written to: a step that mutates its input fails at once, at no cost.
+
+    The arrays are views, so that those of a reader that keeps its own stay writable for it.
+    """
+    views = {}
+    for name, one in ds.variables.items():
+        if name not in ds.indexes:
+            view = one.values.view()
+            view.flags.writeable = False
+            views[name] = (one.dims, view, one.attrs)
+    locked = ds.assign(views)
+    if GOOD in ds.attrs:
+        good = ds.attrs[GOOD].copy(deep=True)
+        for one in good.variables.values():
+            one.values.flags.writeable = False
+        locked = locked.assign_attrs({GOOD: good})
+    return locked
+
+
+def _check_kept(name: str, ds: xr.Dataset, out: xr.Dataset) -> None:
+    if out.sizes.get("time") != ds.sizes["time"]:
+        raise StepError(f"step {name} returned {out.sizes.get('time')} samples along time; expected {ds.sizes['time']}")
+    if gone := [one for one in ("quality", "time", "tai") if one not in out.variables]:
+        raise StepError(f"step {name} dropped {' and '.join(gone)}; steps set flags and keep times")
+    if GOOD in ds.attrs and not isinstance(out.attrs.get(GOOD), xr.Dataset):
+        raise StepError(f"step {name} dropped the good intervals, attrs[{GOOD!r}]; give back what you get, with assign")
+    if REJECTED in ds.coords and "reasons" not in getattr(out.coords.get(REJECTED), "attrs", {}):
+        raise StepError(
+            f"step {name} dropped why samples are rejected, the coordinate {REJECTED!r} with its attributes"
+        )
+
+
+def _with_time_of_tai(name: str, ds: xr.Dataset, out: xr.Dataset) -> xr.Dataset:
+    """Return what a step made with `time` renewed where it moved `tai`."""
+    if not _same(out["tai"].values, ds["tai"].values):
+        try:
+            return with_times(out.drop_vars("time"))
+        except FormatError as error:
+            raise StepError(f"step {name}: {error}") from error
+    if not _same(out["time"].values, ds["time"].values):
+        raise StepError(f"step {name} changed time without tai; a step that moves samples assigns tai, time follows")
+    return out
+
+
+def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    return one.dtype == other.dtype and np.array_equal(one, other)

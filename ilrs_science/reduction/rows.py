@@ -1,0 +1,215 @@
+"""The rows that a step makes of windows or groups of samples, each called for alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ilrs_science.catalog import sample_times, with_times
+from ilrs_science.errors import StepError, is_outage
+from ilrs_science.geometry.time import isot
+from ilrs_science.model.axis import Axis, Times
+from ilrs_science.model.duration import Duration
+from ilrs_science.model.good import GOOD
+from ilrs_science.model.quality import REJECTED, rejections
+from ilrs_science.reduction.calling import EVER, BoundStep, locked
+from ilrs_science.reduction.joining import joined
+from ilrs_science.reduction.lineage import Made, Mask, Positions
+from ilrs_science.reduction.pieces import Groups, Piece, window_numbers, windows
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where samples are as they would be if nothing had been cut off, TAI ns, half-open."""
+
+    axis: Axis
+    """Of the part."""
+    site: str
+    start: int
+    stop: int
+
+    def within(self, margin: int) -> Region:
+        """Return where they still are so after a step that looks that far to either side."""
+        return replace(self, start=self.start + margin, stop=self.stop - margin)
+
+    def covers(self, times: Times) -> Mask:
+        """Tell which times lie in it."""
+        return np.asarray((times >= self.start) & (times < self.stop))
+
+    def is_mine(self, times: Times) -> Mask:
+        """Tell which times lie in the part itself, which tells what becomes of their samples."""
+        return np.asarray(self.axis.slots(times, self.site) >= 0)
+
+
+def rows_of(step: BoundStep, ds: xr.Dataset, region: Region) -> Made:
+    """Return what a step makes of the windows or groups of samples.
+
+    Samples that a step before has rejected are not handed on, and good intervals are not touched.
+
+    Parameters
+    ----------
+    ds
+        Samples in order of time.
+    region
+        Where these are all there.
+
+    Raises
+    ------
+    StepError
+        A row lies outside of its window or group, or rows have not all the same variables.
+    """
+    rejected = rejections(ds)
+    everywhere = sample_times(ds)
+    handed = np.flatnonzero(
+        region.covers(everywhere) & ~np.any([np.zeros(len(everywhere)), *rejected.values()], axis=0)
+    )
+    samples = ds.isel(time=handed).drop_vars(REJECTED, errors="ignore").drop_attrs(deep=False)
+    wanted = region.within(step.margin)
+    cut = _windows(step, samples, wanted) if step.declared.window else _groups(step, samples, wanted)
+    rows, makers = _called(step, samples, cut.pieces, events=GOOD in ds.attrs)
+    heirs = _heirs(samples, cut.number, rows, makers)
+    idle = np.isin(cut.number, [one.number for one in cut.pieces]) & (heirs < 0)
+    lost = rejected | {
+        why: _spread(mask, handed, fill=False, count=len(everywhere))
+        for why, mask in ((cut.complaint, cut.refused), (f"step {step.function.__name__} made nothing of it", idle))
+    }
+    # Of rows outside of the region nobody knows here what they would be with all their samples.
+    kept = np.flatnonzero(wanted.covers(sample_times(rows)))
+    row = _spread(np.arange(len(kept)), kept, fill=-1, count=rows.sizes["time"] + 1)[heirs]
+    rows = rows.isel(time=kept).assign_attrs({key: one for key, one in ds.attrs.items() if key == GOOD})
+    origin = handed[_origins(sample_times(samples), row, sample_times(rows))]
+    if "sample" not in rows.coords:
+        rows = rows.assign_coords(sample=("time", ds["sample"].values[origin]))
+    mine = region.is_mine(everywhere)
+    lost = {why: mask & mine for why, mask in lost.items() if (mask & mine).any()}
+    return Made(rows, _spread(row, handed, fill=-1, count=len(everywhere)), origin, lost)
+
+
+def _spread(values: NDArray[Any], positions: Positions, *, fill: Any, count: int) -> NDArray[Any]:
+    """Return an array of so many values, these at their positions and the others filled."""
+    found = np.full(count, fill, values.dtype)
+    found[positions] = values
+    return found
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Samples cut into windows or groups."""
+
+    number: NDArray[np.int64]
+    """Of the window or group of each sample."""
+    pieces: Sequence[Piece]
+    """What the step is to be called with."""
+    refused: Mask
+    """Samples that it is not called with, whichever part they belong to."""
+    complaint: str = ""
+    """Why."""
+
+
+def _windows(step: BoundStep, samples: xr.Dataset, wanted: Region) -> _Cut:
+    times = sample_times(samples)
+    pieces = windows(times, step.reach, (wanted.start, wanted.stop))
+    return _Cut(window_numbers(times, step.reach), pieces, np.zeros(len(times), bool))
+
+
+def _groups(step: BoundStep, samples: xr.Dataset, wanted: Region) -> _Cut:
+    name, label, limit = step.function.__name__, step.declared.group, step.reach.limit
+    if label not in samples.variables or samples[label].dims != ("time",):
+        there = ", ".join(str(one) for one in samples.variables if samples[one].dims == ("time",))
+        raise StepError(f"step {name} is called for each {label}, which is no variable along time; there are {there}")
+    groups = Groups.of(sample_times(samples), samples[label].values, limit)
+    long = groups.longer_than(limit)
+    pieces = [
+        one
+        for one in groups.pieces()
+        if not long[one.number] and one.bounds[0] < wanted.stop and one.bounds[1] > wanted.start
+    ]
+    return _Cut(groups.number, pieces, long[groups.number], f"{label} is the same for longer than {Duration(limit)}")
+
+
+def _called(
+    step: BoundStep, samples: xr.Dataset, pieces: Sequence[Piece], *, events: bool
+) -> tuple[xr.Dataset, NDArray[np.int64]]:
+    """Return the rows that are made of pieces, in order of time, and the number of the piece of each."""
+    samples = locked(samples)
+    made = [_rows_of_piece(step, samples, one) for one in pieces]
+    if not made:
+        none = samples.isel(time=slice(0, 0))
+        return (_made_of_none(step, none) if events else none), np.zeros(0, np.int64)
+    lengths = [one.sizes["time"] for one in made]
+    rows = with_times(joined(made).drop_vars("time", errors="ignore"))
+    if "quality" not in rows:
+        rows = rows.assign(quality=_all_flags(samples["quality"], pieces, lengths, tuple(map(str, rows.dims))))
+    return rows, np.repeat([one.number for one in pieces], lengths)
+
+
+def _made_of_none(step: BoundStep, none: xr.Dataset) -> xr.Dataset:
+    """Return what a step makes of no event, for the steps after it that may change the time in which there is none.
+
+    Few can do that without one; then those after it get the variables that it was given.
+    """
+    try:
+        rows = step.call(none, -EVER)
+    except Exception as error:
+        if is_outage(error):
+            raise
+        return none
+    return with_times(rows.drop_vars("time", errors="ignore").assign(quality=none["quality"]))
+
+
+def _all_flags(
+    quality: xr.DataArray, pieces: Sequence[Piece], lengths: Sequence[int], dims: Sequence[str]
+) -> xr.DataArray:
+    """Return for each row all flags of the samples that it was made of, along those dimensions that rows have."""
+    kept = [str(name) for name in quality.dims if name in dims and name != "time"]
+    values = quality.transpose("time", *kept, ...).values
+    few = np.bitwise_or.reduce(values, axis=tuple(range(1 + len(kept), values.ndim)))
+    each = np.stack([np.bitwise_or.reduce(few[one.samples]) for one in pieces])
+    return xr.DataArray(np.repeat(each, lengths, axis=0), dims=("time", *kept), attrs=quality.attrs)
+
+
+def _rows_of_piece(step: BoundStep, samples: xr.Dataset, piece: Piece) -> xr.Dataset:
+    name = step.function.__name__
+    out = step.call(samples.isel(time=piece.samples), piece.begins)
+    if "time" not in out.dims or "tai" not in out.variables:
+        raise StepError(f"step {name} gave rows without tai along time; each has its own, as a coordinate")
+    times = sample_times(out)
+    low, high = piece.bounds
+    if times.size and not low <= times.min() <= times.max() < high:
+        stray = isot(int(times[(times < low) | (times >= high)][0]))
+        raise StepError(f"step {name} gave a row at {stray}, outside of its samples from {isot(low)} to {isot(high)}")
+    low, high = piece.kept
+    order = np.argsort(times, kind="stable")
+    order = order[(times[order] >= low) & (times[order] < high)]
+    return out if np.array_equal(order, np.arange(len(times))) else out.isel(time=order)
+
+
+def _heirs(samples: xr.Dataset, number: NDArray[np.int64], rows: xr.Dataset, made_by: NDArray[np.int64]) -> Positions:
+    """Return the row that stands for each sample, or -1.
+
+    It is the one that carries its `sample` number on, or else, of those that were made of its window or group, the
+    last one that is no later, or the first.
+    """
+    times, ends = sample_times(samples), sample_times(rows)
+    first, last = (np.searchsorted(made_by, number, side=side) for side in ("left", "right"))
+    latest = np.searchsorted(ends, times, side="right") - 1
+    found = np.where(last > first, np.clip(latest, first, last - 1), -1)
+    if "sample" in rows.coords and rows.sizes["time"]:
+        order = np.argsort(rows["sample"].values, kind="stable")
+        named = rows["sample"].values[order]
+        at = np.minimum(np.searchsorted(named, samples["sample"].values), len(named) - 1)
+        found = np.where(named[at] == samples["sample"].values, order[at], found)
+    return np.asarray(found, np.intp)
+
+
+def _origins(times: Times, row: Positions, ends: Times) -> Positions:
+    """Return the first sample that each row stands for, or else the one before it."""
+    found = np.maximum(np.searchsorted(times, ends, side="right") - 1, 0)
+    standing = np.flatnonzero(row >= 0)[::-1]
+    found[row[standing]] = standing
+    return np.asarray(found, np.intp)

@@ -21,6 +21,7 @@ What `read` gives: an `xarray.Dataset` of variables along `time`, each with `uni
 | coordinate `tai` or `time` | when each sample was: TAI (int64 or datetime64, ns), or UTC (datetime64); the engine makes the other |
 | variable `quality` | flags, if the file has some: unsigned, the common bits below 16, the instrument's own from 16 |
 | `attrs["site"]` | the site, if the file says it |
+| `attrs["tags"]` | what the file is, for references and `where`, where there is no `index`: `{"kind": "flat", "filter": "R"}` |
 | `attrs["rejected"]` | samples that could not be read, by reason: `{"bad checksum": 60}` |
 | `attrs["good"]` | of events: when the instrument was good, shape (n, 2), int64 TAI ns; or columns `start`, `stop` and those of `Product(good=...)` |
 

@@ -160,3 +160,37 @@ def test_raw_files_may_be_json_where_a_pattern_says_so(campaign: Campaign, insta
     campaign.write("0.json", "a", [1])
     (granule,) = ilrs.inventory([str(campaign.folder / "raw" / "*.json")]).granules
     assert granule.instrument == "toy-json"
+
+
+def test_an_instrument_takes_of_a_folder_only_what_its_tags_say(
+    campaign: Campaign, install: Callable[..., Path], tmp_path: Path
+) -> None:
+    module = (
+        "import dataclasses\nfrom ilrs_toys import clock\n\n"
+        "lamp = dataclasses.replace(clock.instrument, name='toy-lamp', files='*.lit', where={'kind': 'lamp'})\n"
+        "sky = dataclasses.replace(lamp, name='toy-sky', where={'kind': 'sky'})\n"
+    )
+    points = {"ilrs_science.instruments": {"toy-lamp": "toy_lamp:lamp", "toy-sky": "toy_lamp:sky"}}
+    install("toy-lamp", {"toy_lamp.py": module}, points)
+    campaign.write("0.lit", "a", [1], tags={"kind": "lamp", "filter": "R"})
+    campaign.write("1.lit", "a", [2, 3], tags={"kind": "sky"})
+    campaign.write("2.lit", "a", [4])
+    raw = f"{campaign.folder}/raw/*.lit"
+    found = ilrs.inventory([raw])
+    assert {Path(one.url).name: one.instrument for one in found.granules} == {"0.lit": "toy-lamp", "1.lit": "toy-sky"}
+    (neither,) = found.rejected
+    assert neither.reason.endswith(
+        "toy-lamp: it takes kind lamp; found none of these tags; toy-sky: it takes kind sky; found none of these tags"
+    )
+    alone = ilrs.inventory([raw], instruments=["toy-lamp"])
+    assert [dict(one.tags) for one in alone.granules] == [{"kind": "lamp", "filter": "R"}]
+    assert [(one.reason, one.is_expected) for one in alone.rejected] == [
+        ("of another kind: toy-lamp: it takes kind lamp; found kind sky", True),
+        ("of another kind: toy-lamp: it takes kind lamp; found none of these tags", True),
+    ]
+    for name in ("found.json", "found.parquet"):
+        alone.save(tmp_path / name)
+        assert ilrs.inventory([str(tmp_path / name)]).granules == alone.granules
+    asked = campaign.pipeline(8, instrument="toy-lamp", sites=["a"], raw=raw)
+    report = ilrs.run(asked, executor="serial")
+    assert (report.exit_code, report.counts.placed) == (0, 1)

@@ -111,7 +111,7 @@ def test_a_granule_without_its_companion_is_not_taken(tmp_path: Path, bucket: st
 def test_a_companion_that_a_pattern_covers_too_is_no_fault(tmp_path: Path) -> None:
     write(tmp_path / "raw", "x")
     (rejection,) = ilrs.inventory(str(tmp_path / "raw"), instruments="toy-placed").rejected
-    assert (rejection.reason, rejection.is_label) == ("belongs to x_rdn.placed", True)
+    assert (rejection.reason, rejection.is_expected) == ("belongs to x_rdn.placed", True)
 
 
 @pytest.mark.usefixtures("placed")
@@ -191,7 +191,7 @@ def test_included_headers_and_structures_are_companions(tmp_path: Path) -> None:
     found = ilrs.inventory(str(tmp_path))
     roles = {Path(one.url).name: {role: Path(c.url).name for role, c in one.beside.items()} for one in found.granules}
     assert roles == {"a.cef": {"header": "more.ceh"}, "b.tab": {"label": "b.lbl", "structure": "b.fmt"}}
-    assert all(one.is_label for one in found.rejected)
+    assert all(one.is_expected for one in found.rejected)
 
 
 @pytest.mark.usefixtures("placed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from ilrs_science import formats
 from ilrs_science.catalog.companions import digested, watched, with_companions, with_format
 from ilrs_science.catalog.events import good_of
 from ilrs_science.catalog.files import claims, local_state, state_beside
+from ilrs_science.catalog.table import OTHER
 from ilrs_science.catalog.times import sample_times, with_times
 from ilrs_science.errors import FormatError, IlrsError, OutageError, foreign, is_outage
 from ilrs_science.formats.opening import is_zip
@@ -70,6 +71,10 @@ def index_file(url: str, site: str, candidates: Sequence[Instrument], *, by_form
     return found
 
 
+class OtherKindError(FormatError):
+    """A file is sound, and of another kind than the instrument takes."""
+
+
 def index_granule(instrument: Instrument, bare: Granule) -> list[Granule]:
     """Return what a file holds for an instrument, by its own `index` or by reading it once.
 
@@ -81,6 +86,7 @@ def index_granule(instrument: Instrument, bare: Granule) -> list[Granule]:
     found = list(instrument.index(bare)) if instrument.index else [_index_by_reading(instrument, bare)]
     if not found:
         raise FormatError("yields no sample")
+    found = _of_kind(found, instrument.where)
     for granule in found:
         # Of events there may be none, in a time in which there could have been some.
         if granule.count < (0 if instrument.product.counts_events else 1):
@@ -93,6 +99,22 @@ def index_granule(instrument: Instrument, bare: Granule) -> list[Granule]:
     if len(set(sites)) < len(sites):
         raise FormatError(f"index gave a site more than once: {', '.join(sites)}; it gives one granule a site")
     return found
+
+
+def _of_kind(found: list[Granule], where: Mapping[str, str]) -> list[Granule]:
+    """Return those with certain tags.
+
+    Raises
+    ------
+    OtherKindError
+        None has them.
+    """
+    taken = [one for one in found if where.items() <= dict(one.tags).items()]
+    if not taken:
+        wanted = ", ".join(f"{key} {value}" for key, value in where.items())
+        said = {", ".join(f"{key} {value}" for key, value in one.tags.items() if key in where) for one in found}
+        raise OtherKindError(f"it takes {wanted}; found {'; '.join(sorted(said - {''})) or 'none of these tags'}")
+    return taken
 
 
 def rejected_counts(ds: xr.Dataset) -> dict[str, int]:
@@ -120,6 +142,7 @@ def _index_by_reading(instrument: Instrument, bare: Granule) -> Granule:
         stop=int(span.max()) + 1,
         count=times.size + sum(rejected_counts(ds).values()),
         times=tuple(map(int, np.unique(times))) if instrument.product.exposures else (),
+        tags={str(key): str(one) for key, one in dict(ds.attrs.get("tags", {})).items()},
     )
 
 
@@ -134,7 +157,9 @@ def _digest(found: Indexed, matching: Iterable[Instrument]) -> Indexed:
 
 def _by_instrument(bare: Granule, matching: Iterable[Instrument], stack: ExitStack) -> Indexed:
     taken: dict[str, list[Granule]] = {}
-    reasons, outages = [], 0
+    reasons: list[str] = []
+    others: list[str] = []
+    outages = 0
     for instrument in matching:
         try:
             whole = with_companions(replace(bare, instrument=instrument.name), instrument, stack)
@@ -143,7 +168,8 @@ def _by_instrument(bare: Granule, matching: Iterable[Instrument], stack: ExitSta
             # Small instruments that share a reader share the file; two readers that both claim it are a tie.
             taken.setdefault(instrument.read.__module__, []).extend(replace(one, beside=whole.beside) for one in found)
         except Exception as error:  # noqa: BLE001 - whatever a reader raises is the file's reason
-            reasons.append(f"{instrument.name}: {error if isinstance(error, IlrsError) else repr(error)}")
+            said = f"{instrument.name}: {error if isinstance(error, IlrsError) else repr(error)}"
+            (others if isinstance(error, OtherKindError) else reasons).append(said)
             outages += is_outage(error)
     if outages:
         return Indexed(bare.url, reason="; ".join(reasons), outage=True)
@@ -151,7 +177,7 @@ def _by_instrument(bare: Granule, matching: Iterable[Instrument], stack: ExitSta
         names = " and ".join(sorted({g.instrument for granules in taken.values() for g in granules}))
         return Indexed(bare.url, reason=f"ambiguous: {names} both claim it; name the instrument")
     if not taken:
-        return Indexed(bare.url, reason="; ".join(reasons))
+        return Indexed(bare.url, reason="; ".join(reasons) or OTHER + "; ".join(others))
     return Indexed(bare.url, tuple(next(iter(taken.values()))))
 
 

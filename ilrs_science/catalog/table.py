@@ -18,12 +18,16 @@ from ilrs_science.model.granule import Granule
 
 _READERS = b"ilrs_readers"
 _FIELDS = tuple(one.name for one in fields(Granule))
+_MAPPINGS = ("beside", "tags")
+"""Fields of a granule that a table has as JSON text."""
 
 
 LABEL = "the label of "
 """How the reason of a label begins: it is no granule, and no fault."""
 COMPANION = "belongs to "
 """How the reason of a file begins that lies beside a granule and is read with it; it is no fault either."""
+OTHER = "of another kind: "
+"""How the reason of a file begins that is of another kind than an instrument takes; nor is it a fault."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,9 @@ class Rejection:
     """Whether the reason lies outside its bytes, and may be gone at the next try."""
 
     @property
-    def is_label(self) -> bool:
-        """Whether it is the label of a file that is a granule, or another file that is read with one."""
-        return self.reason.startswith((LABEL, COMPANION))
+    def is_expected(self) -> bool:
+        """Whether nothing is wrong with it: a label, a file that is read with another, or one of another kind."""
+        return self.reason.startswith((LABEL, COMPANION, OTHER))
 
 
 @dataclass(frozen=True)
@@ -88,9 +92,9 @@ class Inventory:
         """Write the inventory, whole or not at all: `.parquet` as a table, any other name as JSON.
 
         The table has a row for each granule and for each file not taken: the fields of `Granule`, times in TAI
-        nanoseconds, null where the file tells none; `beside` as JSON text; `start_utc` and `stop_utc` for queries;
-        `reason` where the file was not taken, and `outage`; `file` and `state`, by which a later inventory knows that
-        the file is unchanged.
+        nanoseconds, null where the file tells none; `beside` and `tags` as JSON text; `start_utc` and `stop_utc` for
+        queries; `reason` where the file was not taken, and `outage`; `file` and `state`, by which a later inventory
+        knows that the file is unchanged.
         """
         unfinished = path.with_name(f".{path.name}.{os.getpid()}")
         try:
@@ -136,6 +140,10 @@ def _granule(row: dict[str, Any]) -> Granule:
     return Granule.from_json({**known, "start": row["start"] or 0, "stop": row["stop"] or 0})
 
 
+def _unpacked(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: json.loads(row.get(name) or "{}") for name in _MAPPINGS}
+
+
 def _from_json(path: str) -> Inventory:
     with fsspec.open(path, "rb") as file:
         values = json.loads(file.read())
@@ -156,6 +164,7 @@ def _schema() -> Any:
             "sha256": text,
             "times": pa.list_(whole),
             "beside": text,
+            "tags": text,
             "reason": text,
             "outage": pa.bool_(),
             "state": text,
@@ -170,7 +179,7 @@ def _to_parquet(found: Inventory, path: Path) -> None:
     rows = []
     for granule in found.granules:
         row = _row(granule) | {"file": file_of(granule.url), "state": found.states.get(file_of(granule.url))}
-        row["beside"] = json.dumps(row["beside"]) if granule.beside else None
+        row |= {name: json.dumps(row[name]) if row[name] else None for name in _MAPPINGS}
         utc = {f"{name}_utc": int(tai_to_utc(row[name])) // 1000 for name in ("start", "stop") if granule.stop}
         rows.append(row | utc)
     rows += [asdict(one) | {"file": one.url, "state": found.states.get(one.url)} for one in found.rejected]
@@ -187,9 +196,9 @@ def _from_parquet(path: str) -> Inventory:
             table = pq.read_table(file)
     except pa.ArrowException as error:
         raise ValueError(str(error)) from error
-    rows = table.select([name for name in _schema().names if not name.endswith("_utc")]).to_pylist()
-    taken = [row | {"beside": json.loads(row["beside"] or "{}")} for row in rows if row["reason"] is None]
-    granules = tuple(map(_granule, taken))
+    there = [name for name in _schema().names if not name.endswith("_utc") and name in table.column_names]
+    rows = table.select(there).to_pylist()
+    granules = tuple(_granule(row | _unpacked(row)) for row in rows if row["reason"] is None)
     rejected = tuple(
         Rejection(row["url"], row["reason"], outage=bool(row["outage"])) for row in rows if row["reason"] is not None
     )

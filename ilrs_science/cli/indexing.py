@@ -75,4 +75,4 @@ def inventory(
     destination.save(found)
     shown = selection.shown(found)
     print_json(shown.as_json()) if as_json else show.inventory(shown, destination.file)
-    return 0 if all(one.is_label for one in found.rejected) else 3
+    return 0 if all(one.is_expected for one in found.rejected) else 3

@@ -116,10 +116,10 @@ def inventory(found: Inventory, written: Path | None) -> None:
     for kind in _kinds(found.granules):
         add_row(table, *kind.cells())
     CONSOLE.print(table)
-    labels = sum(one.is_label for one in found.rejected)
+    labels = sum(one.is_expected for one in found.rejected)
     if labels:
         CONSOLE.print(f"and {labels} labels of them", highlight=False)
-    for rejection in (one for one in found.rejected if not one.is_label):
+    for rejection in (one for one in found.rejected if not one.is_expected):
         CONSOLE.print(f"[yellow]not taken[/] {escape(rejection.url)}: {escape(rejection.reason)}", highlight=False)
     if written is not None:
         CONSOLE.print(f"wrote {escape(str(written))}")
@@ -175,7 +175,7 @@ def _cube_notes(made: Plan) -> None:
         CONSOLE.print(f"[yellow]duplicate[/] {escape(granule.url)}: has the content of another file", highlight=False)
     if made.outside:
         CONSOLE.print(f"{len(made.outside)} granules lie outside the pipeline's sites and time; not read")
-    for rejection in (one for one in made.rejected if not one.is_label):
+    for rejection in (one for one in made.rejected if not one.is_expected):
         CONSOLE.print(f"[yellow]rejected[/] {escape(rejection.url)}: {escape(rejection.reason)}", highlight=False)
 
 

@@ -57,7 +57,7 @@ def code_of(instrument: Instrument, steps: Iterable[StepFunction], formats: Iter
     Parameters
     ----------
     instrument
-        The instrument; its `read` and `index` count, its simulator and its product do not.
+        The instrument; its `read`, `index` and `load` count, its simulator and its product do not.
     steps
         The steps that its samples go through, of whichever package.
     formats
@@ -69,7 +69,8 @@ def code_of(instrument: Instrument, steps: Iterable[StepFunction], formats: Iter
     PluginError
         There is no such format, or a module that makes data is missing.
     """
-    origins = origins_of([instrument.read, *([instrument.index] if instrument.index else []), *steps])
+    index = [instrument.index] if instrument.index else []
+    origins = origins_of([instrument.read, *index, *instrument.load.values(), *steps])
     folders = search_path()
     closure = _closure(origins, _known_formats(formats), folders)
     ours = [place for place in closure.modules.values() if is_ours(place)]

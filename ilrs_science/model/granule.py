@@ -43,6 +43,8 @@ class Granule:
 
     beside: Mapping[str, Granule] = field(default_factory=dict, hash=False)
     """The files beside it that `read` opens too, by their roles; of each the place, the size and the digest."""
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What `index` says that it is: `{"kind": "flat", "filter": "R"}`. References are chosen by them, too."""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -57,19 +59,21 @@ class Granule:
             "format": self.format,
             "times": list(self.times),
             "beside": {role: one.sha256 for role, one in sorted(self.beside.items())},
+            **({"tags": dict(self.tags)} if self.tags else {}),
         }
 
     def as_json(self) -> dict[str, Any]:
         """Return the granule as JSON-able values; of the files beside it their URL, size and digest."""
         row: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
         told = {role: {"url": one.url, "size": one.size, "sha256": one.sha256} for role, one in self.beside.items()}
-        return row | {"times": list(self.times), "beside": told}
+        return row | {"times": list(self.times), "beside": told, "tags": dict(self.tags)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Granule:
         """Return the granule that `as_json` wrote."""
         beside = {role: cls(**one) for role, one in (values.get("beside") or {}).items()}
-        return cls(**{**values, "times": tuple(values.get("times") or ()), "beside": beside})
+        tags = dict(values.get("tags") or {})
+        return cls(**{**values, "times": tuple(values.get("times") or ()), "beside": beside} | {"tags": tags})
 
     def read_bytes(self) -> bytes:
         """Return the whole file; a `.gz` is unpacked.

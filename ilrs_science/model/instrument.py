@@ -46,6 +46,11 @@ class Instrument:
     `granule.beside["LOC"]`. `{name}` is the name of the file, `{stem}` that without its last suffix (and without .gz
     before it) or, where there is no such file, without what `files` ends with: of `x_RDN.IMG` and `*_RDN.IMG` it is x.
     A file whose companion is absent is not taken."""
+    load: Mapping[str, Callable[[Granule], xr.Dataset]] = field(default_factory=dict, hash=False)
+    """What reads the payloads of references of a kind that are neither JSON nor netCDF-3: `{"dark": read_dark}`, a
+    function of the payload's file as `read` is of a raw one."""
+    where: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Tags that a file must have to be one of its: `{"kind": "lamp"}`. Where `index` gives others, it is left alone."""
     simulate: Callable[[Path], Sequence[Path]] | None = None
     """Writes a small set of raw files in the true format into a folder."""
     partners: tuple[str, ...] = ()
@@ -64,6 +69,7 @@ class Instrument:
                 f"instrument {self.name}: steps is {steps!r}; expected a tuple of functions, such as (one,)"
             )
         parts = {"read": self.read, "index": self.index} | {f"steps[{n}]": one for n, one in enumerate(steps)}
+        parts |= {f"load[{kind!r}]": one for kind, one in self.load.items()}
         for part, found in parts.items():
             if not isinstance(found, FunctionType) and (part, found) != ("index", None):
                 raise TypeError(f"instrument {self.name}: {part} is {_described(found)}; expected a plain function")

@@ -45,6 +45,8 @@ class StepCall:
     """For each reference parameter and site: the references that cover the part, in order of time."""
     at: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Parameters that are others at a site, JSON-able."""
+    pairs: tuple[str, ...] = ()
+    """Reference parameters that take the one before and the one after."""
 
     def parameters_at(self, site: str) -> dict[str, Any]:
         """Return its own parameters at a site."""
@@ -150,6 +152,12 @@ class Part:
         return tuple(replace(step, references=chosen) for step, chosen in pairs)
 
     @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Tags of granules by which its references differ."""
+        several = (one for by_kind in self.references for by_site in by_kind.values() for one in by_site.values())
+        return tuple(sorted({key for each in several for one in each for key in one.keys}))
+
+    @cached_property
     def causes(self) -> dict[str, str]:
         """Digest of each thing that the result depends on: not where files lie, nor how long the cube is."""
         return {
@@ -175,13 +183,16 @@ class Part:
         earliest = min([self.axis.start - self.margin, *(granule.start for granule in self.granules)])
         chosen = [
             # Of a reference's validity only what changes this part: when it begins to be the one, if it does so here.
-            [
-                name,
-                site,
-                [[one.kind, one.sha256, one.site, one.start if one.start > earliest else None] for one in several],
-            ]
-            for step in self.references
+            # A step that is given two of them sees when they were taken.
+            [name, site, [_told(one, -(2**62) if name in call.pairs else earliest) for one in several]]
+            for call, step in zip(self.task.steps, self.references, strict=False)
             for name, by_site in step.items()
             for site, several in by_site.items()
         ]
         return brief(chosen)
+
+
+def _told(one: Reference, earliest: int) -> list[Any]:
+    """Return what of a reference a result depends on, JSON-able."""
+    told: list[Any] = [one.kind, one.sha256, one.site, one.start if one.start > earliest else None]
+    return [*told, dict(one.keys)] if one.keys else told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import xarray as xr
@@ -29,9 +30,11 @@ class Reference:
     sha256: str
     """Digest of the payload file."""
     url: str
-    """The payload file, `.json` or `.nc`."""
+    """The payload file: `.json`, netCDF-3 as `.nc`, or what the instrument's `load` reads."""
     source: str = "unknown"
     """Where the knowledge comes from."""
+    keys: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Tags that the granules must have for it to be theirs: `{"filter": "R"}`."""
     payload: xr.Dataset | None = field(default=None, compare=False, repr=False)
     """The loaded values; never part of a plan or a task."""
 

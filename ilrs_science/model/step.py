@@ -186,9 +186,14 @@ class StepParameter:
     """Who fills it: YAML (`value`), or the engine."""
 
     @property
+    def is_pair(self) -> bool:
+        """Whether it is the reference before and the one after."""
+        return bool(self.annotation == tuple[Reference, Reference])
+
+    @property
     def required(self) -> bool:
-        """Whether there is no default."""
-        return self.default is inspect.Parameter.empty
+        """Whether it has to be given: there is no default, and it is no reference that may be absent."""
+        return self.default is inspect.Parameter.empty and self.annotation != Reference | None
 
 
 def step_parameters(function: StepFunction) -> dict[str, StepParameter]:
@@ -219,6 +224,6 @@ def step_parameters(function: StepFunction) -> dict[str, StepParameter]:
 
 
 def _role(annotation: Any) -> Literal["value", "reference", "site"]:
-    if annotation in (Reference, Reference | None):
+    if annotation in (Reference, Reference | None, tuple[Reference, Reference]):
         return "reference"
     return "site" if annotation == Site else "value"

@@ -74,11 +74,16 @@ def bind_step(function: StepFunction, given: Mapping[str, Any], where: str) -> t
     common = {key: value for key, value in given.items() if key != AT or AT in parameters}
     values = _values(name, own, common, where)
     margin, wrong = _margin(function, values.as_wanted, where)
-    references: dict[str, Any] = {key: {} for key, one in parameters.items() if one.role == "reference"}
-    call = StepCall(name, values.as_stored, margin, references)
+    call = replace(_without_values(name, parameters), parameters=values.as_stored, margin=margin)
     faults = [*values.faults, *wrong]
     # What is wrong with the common ones would be told again of every site.
     return (call, faults) if faults or AT not in given or AT in parameters else _at_sites(function, given, call, where)
+
+
+def _without_values(name: str, parameters: Mapping[str, StepParameter]) -> StepCall:
+    """Return a call whose parameters and references are still to be filled in."""
+    references: dict[str, Any] = {key: {} for key, one in parameters.items() if one.role == "reference"}
+    return StepCall(name, references=references, pairs=tuple(key for key in references if parameters[key].is_pair))
 
 
 def _at_sites(

@@ -13,12 +13,14 @@ from pathlib import Path
 from ilrs_science import catalog, references, registry
 from ilrs_science.errors import Fault, FormatError, PlanError
 from ilrs_science.model.axis import Axis
+from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part, StepCall
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.step import step_parameters
 from ilrs_science.planning.faults import site_names
 from ilrs_science.planning.pipeline import Pipeline
+from ilrs_science.references import Sought, is_readable
 
 type Span = tuple[int, int]
 
@@ -51,27 +53,54 @@ class Want:
     kind: str
     site: str
     required: bool
+    pair: bool = False
+    """Whether it is the one before and the one after each sample."""
+    keys: tuple[tuple[str, str], ...] = ()
+    """Tags of the granules that it is for; of those that references of this kind tell apart."""
 
     @property
     def path(self) -> str:
         """Where faults say that it is."""
-        return f"steps.{self.step}.{self.kind} at {self.site}"
+        return f"steps.{self.step}.{self.kind} at {self.site}" + "".join(f", {key} {one}" for key, one in self.keys)
 
 
 @dataclass(frozen=True)
 class Known:
-    """The references that a plan may choose from: looked through once for each kind and site, not for each part."""
+    """The references that a plan may choose from: looked through once for each want, not for each part."""
 
     instrument: Instrument
     references: Sequence[Reference]
     context: int | None
-    _timelines: dict[tuple[str, str], _Timeline] = field(default_factory=dict)
+    _timelines: dict[Sought, _Timeline] = field(default_factory=dict)
+
+    @cached_property
+    def _keys(self) -> dict[str, list[str]]:
+        """By kind: what its references tell apart."""
+        found: dict[str, set[str]] = {}
+        for one in self.references:
+            if one.instrument == self.instrument.name:
+                found.setdefault(one.kind, set()).update(one.keys)
+        return {kind: sorted(keys) for kind, keys in found.items()}
 
     def wants(self, step: StepCall, site: str) -> list[Want]:
-        """Return what a step needs at a site."""
+        """Return what a step needs at a site, whatever the tags of granules."""
         function = registry.step(step.name, self.instrument)
         parameters = step_parameters(function)
-        return [Want(step.name, kind, site, parameters[kind].required) for kind in step.references]
+        return [Want(step.name, kind, site, parameters[kind].required, kind in step.pairs) for kind in step.references]
+
+    def depends_on_granules(self, want: Want) -> bool:
+        """Tell whether it depends on when granules are, or on their tags, which references are for them."""
+        return want.pair or bool(self._keys.get(want.kind))
+
+    def by_tags(self, want: Want, granules: Sequence[Granule]) -> dict[Want, Span]:
+        """Return what is wanted for granules of different tags, each with the span of those, TAI ns."""
+        found: dict[Want, Span] = {}
+        for one in granules:
+            keys = tuple((key, one.tags[key]) for key in self._keys.get(want.kind, ()) if key in one.tags)
+            keyed = replace(want, keys=keys)
+            low, high = found.get(keyed, (one.start, one.stop))
+            found[keyed] = min(low, one.start), max(high, one.stop)
+        return found
 
     def choose(self, want: Want, near: Span, needed: Span) -> tuple[tuple[Reference, ...], Fault | None]:
         """Return the references that overlap a span, and what is wrong with them where they are needed.
@@ -83,29 +112,35 @@ class Known:
         needed
             The part of it that lies on the axis: only there every instant must have exactly one reference.
         """
-        chosen = self._timeline(want.kind, want.site).overlapping(*near)
+        sought = Sought(self.instrument.name, want.kind, want.site, want.keys, self.context, want.pair)
+        chosen = self._near(sought, near)
         if not chosen and not want.required:
             return (), None
-        low, high = needed
-        within = [one for one in chosen if one.stop > low and one.start < high]
-        if low >= high or not references.coverage_faults(within, low, high):
-            return chosen, None
-        found = references.resolve(
-            self.references,
-            instrument=self.instrument.name,
-            kind=want.kind,
-            site=want.site,
-            span=needed,
-            context=self.context,
-        )
-        return (), references.fault(want.path, found)
+        if fault := self._lacking(sought, chosen, needed) or self._unreadable(want.kind, chosen):
+            return (), replace(fault, path=want.path)
+        return tuple(replace(one, keys=dict(want.keys)) for one in chosen), None
 
-    def _timeline(self, kind: str, site: str) -> _Timeline:
-        key = (kind, site)
-        if key not in self._timelines:
-            usable = references.usable_at(self.references, self.instrument.name, kind, site, self.context)
-            self._timelines[key] = _Timeline(tuple(usable))
-        return self._timelines[key]
+    def _near(self, sought: Sought, near: Span) -> Sequence[Reference]:
+        timeline = self._timeline(sought)
+        return references.around(timeline.references, *near) if sought.pair else timeline.overlapping(*near)
+
+    def _lacking(self, sought: Sought, chosen: Sequence[Reference], needed: Span) -> Fault | None:
+        low, high = needed
+        within = [one for one in chosen if sought.pair or (one.stop > low and one.start < high)]
+        faults = references.pair_faults if sought.pair else references.coverage_faults
+        if low >= high or not faults(within, low, high):
+            return None
+        return references.fault("", references.resolve(self.references, sought, needed))
+
+    def _unreadable(self, kind: str, chosen: Sequence[Reference]) -> Fault | None:
+        odd = [] if kind in self.instrument.load else [one for one in chosen if not is_readable(one)]
+        allowed = f"JSON, netCDF-3, or what Instrument(load={{{kind!r}: ...}}) reads"
+        return Fault("", f"nothing reads {Path(odd[0].url).name}", allowed) if odd else None
+
+    def _timeline(self, sought: Sought) -> _Timeline:
+        if sought not in self._timelines:
+            self._timelines[sought] = _Timeline(tuple(references.usable(self.references, sought)))
+        return self._timelines[sought]
 
 
 @dataclass(frozen=True)
@@ -163,6 +198,22 @@ class _Search:
     def _one(self, part: Part, want: Want) -> tuple[Reference, ...]:
         near = (part.axis.start - part.margin, part.axis.stop + part.margin)
         needed = (max(near[0], self.axis.start), min(near[1], self.axis.stop))
+        if not self.known.depends_on_granules(want):
+            return self._chosen(want, near, needed)
+        if self.known.instrument.product.counts_events and not want.pair:
+            apart = Fault(
+                want.path, "its references are for granules of certain tags", "events take them by site and time"
+            )
+            self.faults.setdefault(want.path, apart)
+            return ()
+        granules = [one for one in part.granules if one.site == want.site]
+        several = [
+            self._chosen(keyed, near, (max(needed[0], low), min(needed[1], high)))
+            for keyed, (low, high) in self.known.by_tags(want, granules).items()
+        ]
+        return tuple(sorted((one for each in several for one in each), key=lambda one: (one.start, one.sha256)))
+
+    def _chosen(self, want: Want, near: Span, needed: Span) -> tuple[Reference, ...]:
         several, fault = self.known.choose(want, near, needed)
         if fault is not None:
             self.faults.setdefault(want.path, fault)
@@ -178,6 +229,7 @@ def early_reference_faults(pipeline: Pipeline, known: Known, steps: Sequence[Ste
         return []
     span = (time.start, time.stop)
     wants = [w for step in steps for site in dict.fromkeys(site_names(pipeline)) for w in known.wants(step, site)]
+    wants = [one for one in wants if not known.depends_on_granules(one)]
     return [fault for want in wants if (fault := known.choose(want, span, span)[1]) is not None]
 
 
@@ -189,7 +241,7 @@ def absent_reference_words(want: Want) -> Fault:
 def described(parts: Sequence[Part]) -> Mapping[str, Reference]:
     """Return every reference that some part uses, once."""
     return {
-        f"{one.kind} {one.site} {one.start} {one.sha256}": one
+        f"{one.kind} {one.site} {one.start} {one.sha256} {sorted(one.keys.items())}": one
         for part in parts
         for by_kind in part.references
         for by_site in by_kind.values()

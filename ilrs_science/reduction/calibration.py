@@ -20,7 +20,7 @@ from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part
 from ilrs_science.model.site import Site
 from ilrs_science.reduction.account import Tally, is_home, is_mine
-from ilrs_science.reduction.chain import check_samples, run_steps, with_quality, with_sample_numbers
+from ilrs_science.reduction.chain import check_samples, run_steps, with_quality, with_sample_numbers, with_tags
 from ilrs_science.reduction.lineage import Made, Positions
 from ilrs_science.reduction.overlaps import Loss, Samples, merged, settled
 from ilrs_science.reduction.reading import samples_of
@@ -101,7 +101,9 @@ class Calibration:
     def _near(self, ds: xr.Dataset, number: int) -> Samples:
         """Return the samples of a granule as steps get them, cut to the part with its margins."""
         part, times = self.part, sample_times(ds)
-        ready = with_sample_numbers(with_quality(ds, self.instrument.product), part.granules[number])
+        granule = part.granules[number]
+        ready = with_sample_numbers(with_quality(ds, self.instrument.product), granule)
+        ready = with_tags(ready, granule, part.keys)
         if GOOD in ds.attrs:
             ready = ready.assign_attrs({GOOD: of_granule(ds.attrs[GOOD], number)})
         near = (times >= part.axis.start - part.margin) & (times < part.axis.stop + part.margin)
@@ -131,7 +133,9 @@ class Calibration:
         used = (
             several for call in self.part.steps for by_site in call.references.values() for several in by_site.values()
         )
-        payloads = (references.load(one).payload for several in used for one in several)
+        payloads = (
+            references.load(one, self.instrument.load.get(one.kind)).payload for several in used for one in several
+        )
         return frozenset().union(*(_units(payload) for payload in payloads if payload is not None))
 
 

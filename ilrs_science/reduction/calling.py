@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,22 @@ from ilrs_science.model.site import Site
 from ilrs_science.model.step import Neighbours, Reach, StepFunction, neighbours, reach, step_parameters
 
 EVER = 2**62  # ns; beyond every time
+TAG = "tag_"
+"""How the names of coordinates begin that hold tags of granules."""
+
+
+def known(ds: xr.Dataset) -> list[str]:
+    """Return the coordinates along `time` by which the engine knows samples, whatever steps do with them."""
+    return [str(name) for name in ds.coords if name == "sample" or str(name).startswith(TAG)]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is given for a reference parameter from a time on."""
+
+    since: int
+    """TAI ns."""
+    given: Reference | tuple[Reference, Reference]
 
 
 @dataclass(frozen=True)
@@ -35,6 +53,8 @@ class BoundStep:
     margin: int
     """How far it may move samples, ns."""
     reach: Reach
+    pairs: tuple[str, ...] = ()
+    """Reference parameters that take the one before and the one after."""
 
     @property
     def declared(self) -> Neighbours:
@@ -51,11 +71,46 @@ class BoundStep:
         """
         out = self.call(locked(ds), time)
         _check_kept(self.function.__name__, ds, out)
-        return _with_time_of_tai(self.function.__name__, ds, out)
+        out = _with_time_of_tai(self.function.__name__, ds, out)
+        return out.assign_coords({name: ds.coords[name] for name in known(ds) if name not in out.variables})
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """By which tags of samples its references differ."""
+        return tuple(sorted({key for several in self.references.values() for one in several for key in one.keys}))
+
+    def for_tags(self, tags: Mapping[str, str]) -> BoundStep:
+        """Return the step with the references for samples with these tags."""
+
+        def own(several: Sequence[Reference]) -> list[Reference]:
+            keys = {key for one in several for key in one.keys}
+            here = {key: value for key, value in tags.items() if key in keys and value}
+            return [one for one in several if one.keys == here]
+
+        return replace(self, references={name: own(several) for name, several in self.references.items()})
+
+    @cached_property
+    def choices(self) -> dict[str, list[Choice]]:
+        """What there is to give for each reference parameter, in order of time; nothing where there is none at all."""
+        return {
+            name: [Choice(pair[0].start, pair) for pair in pairwise(several)]
+            if name in self.pairs
+            else [Choice(one.start, one) for one in several]
+            for name, several in self.references.items()
+        }
 
     def changes(self) -> list[int]:
         """Return when one reference takes the place of another."""
-        return sorted({one.start for several in self.references.values() for one in several[1:]})
+        return sorted({one.since for several in self.choices.values() for one in several[1:]})
+
+    def _valid_at(self, time: int | None) -> dict[str, Any]:
+        """Return for each reference parameter what is valid at a time, or the first; None where there is none."""
+        return {
+            name: next((one for one in reversed(several) if time is not None and one.since <= time), several[0]).given
+            if several
+            else None
+            for name, several in self.choices.items()
+        }
 
     def call(self, ds: xr.Dataset, time: int | None) -> xr.Dataset:
         """Call it with locked samples, and the references valid at a time, or the first.
@@ -68,7 +123,7 @@ class BoundStep:
         name = self.function.__name__
         try:
             with foreign(f"step {name}"):
-                out = self.function(ds, **self.fixed, **_valid_at(self.references, time))
+                out = self.function(ds, **self.fixed, **self._valid_at(time))
         except ValueError as error:
             if "read-only" in str(error):
                 raise StepError(f"step {name} mutates its input; work on a copy ({error})") from error
@@ -85,8 +140,10 @@ def bound(call: StepCall, instrument: Instrument, site: Site) -> BoundStep:
     own = _call_parameters(function, call, site)
     fixed = own | {name: site for name, role in roles.items() if role == "site"}
     here = {name: by_site.get(site.name, ()) for name, by_site in call.references.items()}
-    loaded = {name: [references.load(one) for one in several] for name, several in here.items()}
-    return BoundStep(function, fixed, loaded, call.margin, reach(function, own))
+    loaded = {
+        name: [references.load(one, instrument.load.get(name)) for one in several] for name, several in here.items()
+    }
+    return BoundStep(function, fixed, loaded, call.margin, reach(function, own), call.pairs)
 
 
 def _call_parameters(function: StepFunction, call: StepCall, site: Site) -> dict[str, Any]:
@@ -94,16 +151,6 @@ def _call_parameters(function: StepFunction, call: StepCall, site: Site) -> dict
     parameters = step_parameters(function)
     given = call.parameters_at(site.name)
     return {key: TypeAdapter(parameters[key].annotation).validate_python(value) for key, value in given.items()}
-
-
-def _valid_at(chosen: Mapping[str, Sequence[Reference]], time: int | None) -> dict[str, Reference | None]:
-    """Return for each parameter the reference valid at a time, or the first; None where there is none at all."""
-    return {
-        name: next((one for one in reversed(several) if time is not None and one.start <= time), several[0])
-        if several
-        else None
-        for name, several in chosen.items()
-    }
 
 
 def locked(ds: xr.Dataset) -> xr.Dataset:

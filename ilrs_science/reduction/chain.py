@@ -21,7 +21,7 @@ from ilrs_science.model.product import Product
 from ilrs_science.model.quality import QUALITY_DTYPE, flag_attributes
 from ilrs_science.model.site import Site
 from ilrs_science.model.values import value_faults
-from ilrs_science.reduction.calling import EVER, BoundStep, bound
+from ilrs_science.reduction.calling import EVER, TAG, BoundStep, bound
 from ilrs_science.reduction.joining import joined
 from ilrs_science.reduction.lineage import Made
 from ilrs_science.reduction.pieces import Groups
@@ -72,6 +72,13 @@ def with_sample_numbers(ds: xr.Dataset, granule: Granule) -> xr.Dataset:
     return ds.assign_coords(sample=("time", np.arange(ds.sizes["time"], dtype=np.uint64) + begin))
 
 
+def with_tags(ds: xr.Dataset, granule: Granule, keys: Collection[str]) -> xr.Dataset:
+    """Return samples with those tags of their granule by which references are chosen, as coordinates along `time`."""
+    return ds.assign_coords(
+        {f"{TAG}{key}": ("time", np.full(ds.sizes["time"], granule.tags.get(key, ""))) for key in keys}
+    )
+
+
 def check_samples(instrument: Instrument, ds: xr.Dataset, carried: Collection[str] = ()) -> None:
     """Raise a ProductError with every way in which calibrated samples do not fit the product.
 
@@ -108,7 +115,22 @@ def _by_stretches(step: BoundStep, ds: xr.Dataset) -> xr.Dataset:
 
 
 def _by_references(step: BoundStep, ds: xr.Dataset) -> xr.Dataset:
-    """Run a step piece by piece where its references change within the samples."""
+    """Run a step piece by piece where its references are others for samples of other tags, or change in time."""
+    if not step.keys:
+        return _by_times(step, ds)
+    labels = np.stack([ds[f"{TAG}{key}"].values.astype("U") for key in step.keys])
+    kinds, number = np.unique(labels, axis=1, return_inverse=True)
+    positions = [np.flatnonzero(number == one) for one in range(kinds.shape[1])]
+    pieces = [
+        _by_times(step.for_tags(dict(zip(step.keys, kind, strict=True))), ds.isel(time=at))
+        for kind, at in zip(kinds.T.tolist(), positions, strict=True)
+    ]
+    if not pieces:
+        return _by_times(step, ds)
+    return joined(pieces).isel(time=np.argsort(np.concatenate(positions), kind="stable"))
+
+
+def _by_times(step: BoundStep, ds: xr.Dataset) -> xr.Dataset:
     changes = step.changes()
     if not changes or not (ds.sizes["time"] or _is_good_somewhere(ds, -EVER, EVER)):
         return step.same(ds, None)

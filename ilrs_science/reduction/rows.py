@@ -17,7 +17,7 @@ from ilrs_science.model.axis import Axis, Times
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.good import GOOD
 from ilrs_science.model.quality import REJECTED, rejections
-from ilrs_science.reduction.calling import EVER, BoundStep, locked
+from ilrs_science.reduction.calling import EVER, TAG, BoundStep, known, locked
 from ilrs_science.reduction.joining import joined
 from ilrs_science.reduction.lineage import Made, Mask, Positions
 from ilrs_science.reduction.pieces import Groups, Piece, window_numbers, windows
@@ -83,8 +83,9 @@ def rows_of(step: BoundStep, ds: xr.Dataset, region: Region) -> Made:
     row = _spread(np.arange(len(kept)), kept, fill=-1, count=rows.sizes["time"] + 1)[heirs]
     rows = rows.isel(time=kept).assign_attrs({key: one for key, one in ds.attrs.items() if key == GOOD})
     origin = handed[_origins(sample_times(samples), row, sample_times(rows))]
-    if "sample" not in rows.coords:
-        rows = rows.assign_coords(sample=("time", ds["sample"].values[origin]))
+    rows = rows.assign_coords(
+        {name: ("time", ds[name].values[origin]) for name in known(ds) if name not in rows.variables}
+    )
     mine = region.is_mine(everywhere)
     lost = {why: mask & mine for why, mask in lost.items() if (mask & mine).any()}
     return Made(rows, _spread(row, handed, fill=-1, count=len(everywhere)), origin, lost)
@@ -175,7 +176,8 @@ def _all_flags(
 
 def _rows_of_piece(step: BoundStep, samples: xr.Dataset, piece: Piece) -> xr.Dataset:
     name = step.function.__name__
-    out = step.call(samples.isel(time=piece.samples), piece.begins)
+    tags = {key: str(samples[f"{TAG}{key}"].values[piece.samples.start]) for key in step.keys}
+    out = (step.for_tags(tags) if tags else step).call(samples.isel(time=piece.samples), piece.begins)
     if "time" not in out.dims or "tai" not in out.variables:
         raise StepError(f"step {name} gave rows without tai along time; each has its own, as a coordinate")
     times = sample_times(out)

@@ -3,11 +3,12 @@
 References
 ----------
 - kind: matrix
-instrument: acme-mag
+instrument: acme-mag        # or several, [acme-mag, acme-mag-2]
 site: shackleton            # or "*", the default
+keys: {range: "3"}          # optional; tags of the granules that it is for
 valid: {start: 2031-01-01T00:00:00Z, stop: 2032-01-01T00:00:00Z}
 published: 2030-12-01T00:00:00Z
-payload: matrix.json        # or a netCDF-3 file, .nc
+payload: matrix.json        # or netCDF-3, .nc; or what Instrument(load=...) reads
 sha256: ...                 # optional; checked where given
 source: who says so
 """
@@ -33,11 +34,12 @@ class _Valid(BaseModel):
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid")
     kind: str
-    instrument: str
+    instrument: str | list[str]
     site: str = "*"
+    keys: dict[str, str] = {}
     valid: _Valid
     published: UtcTime
-    payload: str = Field(pattern=r"^[^/\\][^\\]*\.(json|nc)$")
+    payload: str = Field(pattern=r"^[^/\\][^\\]*$")
     sha256: str = ""
     source: str = "unknown"
 
@@ -66,10 +68,13 @@ def read_folder(folder: Path) -> list[Reference]:
             sha256 = hashlib.sha256(payload.read_bytes()).hexdigest()
             if entry.sha256 not in ("", sha256):
                 raise FormatError(f"{payload}: its digest is {sha256}, its index says {entry.sha256}")
-            span = (entry.valid.start, entry.valid.stop)
-            found.append(
-                Reference(
-                    entry.instrument, entry.kind, entry.site, *span, entry.published, sha256, str(payload), entry.source
-                )
-            )
+            several = [entry.instrument] if isinstance(entry.instrument, str) else entry.instrument
+            found += [_reference(entry, instrument, sha256, str(payload)) for instrument in several]
     return found
+
+
+def _reference(entry: _Entry, instrument: str, sha256: str, url: str) -> Reference:
+    span = (entry.valid.start, entry.valid.stop)
+    return Reference(
+        instrument, entry.kind, entry.site, *span, entry.published, sha256, url, entry.source, dict(entry.keys)
+    )

@@ -148,7 +148,7 @@ def _outside(several: Sequence[Done], records: Sequence[Record]) -> int:
 
 
 def _rejected(several: Sequence[Done], records: Sequence[Record]) -> dict[str, str]:
-    files = {one.url: one.reason for done in several for one in done.plan.rejected if not one.is_label}
+    files = {one.url: one.reason for done in several for one in done.plan.rejected if not one.is_expected}
     return files | {one.url: one.fault for record in records for one in record.outcomes if one.fault}
 
 

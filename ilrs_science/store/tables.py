@@ -87,7 +87,7 @@ class Tables:
         return {_granule_key(one): number for number, one in enumerate(self.granules)}
 
     @cached_property
-    def _references(self) -> dict[tuple[str, str, str, int, int], int]:
+    def _references(self) -> dict[tuple[str, str, str, int, int, str], int]:
         return {_reference_key(one): number for number, one in enumerate(self.references)}
 
 
@@ -142,10 +142,7 @@ class _Stored:
     def __init__(self, place: Target, digest: str) -> None:
         shared = json.loads(_checked(place, f"records/tables-{digest}.json", digest))
         task = shared["task"]
-        steps = tuple(
-            StepCall(one["name"], one["parameters"], one["margin"], one["references"], one["at"])
-            for one in task["steps"]
-        )
+        steps = tuple(StepCall(**{**one, "pairs": tuple(one["pairs"])}) for one in task["steps"])
         self.task = Task(**{**task, "steps": steps})
         self.sites = [Site(**{**one, "horizon": tuple(map(tuple, one["horizon"]))}) for one in shared["sites"]]
         self.references = [Reference(**one) for one in shared["references"]]
@@ -197,8 +194,9 @@ def _granule_key(granule: Granule) -> tuple[str, str]:
     return (granule.url, granule.site)
 
 
-def _reference_key(reference: Reference) -> tuple[str, str, str, int, int]:
-    return (reference.sha256, reference.kind, reference.site, reference.start, reference.stop)
+def _reference_key(reference: Reference) -> tuple[str, str, str, int, int, str]:
+    keys = json.dumps(dict(reference.keys), sort_keys=True)
+    return (reference.sha256, reference.kind, reference.site, reference.start, reference.stop, keys)
 
 
 def _flat(references: Any) -> list[tuple[str, str, tuple[Reference, ...]]]:

@@ -26,7 +26,7 @@ from ilrs_science.model.site import Site
 from ilrs_science.model.step import StepFunction, neighbours
 from ilrs_science.planning.plan import plan as make_plan
 from ilrs_science.planning.planned import CollectionPlan, Plan
-from ilrs_science.reduction.chain import run_steps, with_quality, with_sample_numbers
+from ilrs_science.reduction.chain import run_steps, with_quality, with_sample_numbers, with_tags
 from ilrs_science.reduction.reading import with_good
 from ilrs_science.running.executing import ExecutorName
 from ilrs_science.running.report import Report as RunReport
@@ -102,7 +102,7 @@ class Case:
                 site = next((one for one in part.sites if one.name == granule.site), None)
                 if site is not None:
                     samples = with_quality(catalog.with_times(ds), self.instrument.product)
-                    samples = with_sample_numbers(samples, granule)
+                    samples = with_tags(with_sample_numbers(samples, granule), granule, part.keys)
                     with blaming(f"reading {granule.url}"):
                         samples = with_good(samples, granule, self.instrument.product)
                     found.append(Reading(granule, site, part, samples))

@@ -142,7 +142,7 @@ def _run_wrapped(case: Case, wrap: Callable[[StepFunction], StepFunction]) -> No
         for call in reading.part.steps:
             for by_site in call.references.values():
                 for reference in by_site.get(reading.site.name, ()):
-                    references.load(reference)
+                    references.load(reference, case.instrument.load.get(reference.kind))
         case.calibrate(reading, case.block(reading), "the whole granule", instrument=wrapped)
 
 
@@ -170,14 +170,14 @@ def _cuts(count: int) -> list[tuple[int, int]]:
 
 def _check_outcome(case: Case, reading: Reading, block: xr.Dataset, out: xr.Dataset) -> None:
     """Raise unless calibrated samples fit the product in form and value, are as many as before, and have times."""
-    check_samples(case.instrument, out, _carried(reading))
+    check_samples(case.instrument, out, _carried(case, reading))
     _check_shape(case, reading, block, out)
 
 
-def _carried(reading: Reading) -> set[str]:
+def _carried(case: Case, reading: Reading) -> set[str]:
     """Return the units of what `read` and references gave: xarray carries them along, right or wrong."""
     used = [
-        references.load(one).payload
+        references.load(one, case.instrument.load.get(one.kind)).payload
         for call in reading.part.steps
         for by_site in call.references.values()
         for one in by_site.get(reading.site.name, ())

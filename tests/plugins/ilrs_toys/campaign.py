@@ -26,10 +26,12 @@ class Campaign:
     folder: Path
     references: list[dict[str, Any]] = field(default_factory=list)
 
-    def write(self, name: str, site: str, seconds: Iterable[float], words: Iterable[int] | None = None) -> str:
+    def write(
+        self, name: str, site: str, seconds: Iterable[float], words: Iterable[int] | None = None, **head: Any
+    ) -> str:
         """Write a raw file with samples at these seconds after the start."""
         times = [START + round(second * SECOND) for second in seconds]
-        return raw.write(self.folder / "raw" / name, site, times, words)
+        return raw.write(self.folder / "raw" / name, site, times, words, **head)
 
     def refer(self, kind: str, start: float, stop: float, value: float, **more: Any) -> None:
         """Add a reference valid from one second after the start to another."""

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from ilrs_science import Duration, Instrument, Product, Reference, Site, Variable, set_flag, step
+from ilrs_science import Duration, Granule, Instrument, Product, Reference, Site, Variable, set_flag, step
 from ilrs_toys.raw import read
 
 
@@ -93,6 +93,18 @@ def _summed(ds: xr.Dataset) -> xr.Dataset:
     return xr.Dataset(columns, {"tai": ("time", [middle])})
 
 
+def by_dial(ds: xr.Dataset, *, dial: Reference | None) -> xr.Dataset:
+    """Multiply by what a file of text says, if there is one."""
+    return ds if dial is None else ds.assign(signal=ds.signal * float(dial["gain"]))
+
+
+def between(ds: xr.Dataset, *, gain: tuple[Reference, Reference]) -> xr.Dataset:
+    """Multiply by the gain between those that were taken before and after."""
+    before, after = gain
+    share = (ds.tai.values.astype(np.int64) - before.start) / (after.start - before.start)
+    return ds.assign(signal=ds.signal * (float(before["gain"]) * (1 - share) + float(after["gain"]) * share))
+
+
 def flag_odd(ds: xr.Dataset) -> xr.Dataset:
     """Flag odd counts."""
     return set_flag(ds, "odd", ds.counts % 2 == 1)
@@ -162,13 +174,20 @@ def widens_quality(ds: xr.Dataset) -> xr.Dataset:
 VALUE = Variable("value", ("time", "axis"), "f4", units="V", about="what the clock shows, and its opposite")
 NUMBER = Variable("number", ("time",), "i4", units="1", about="counts", uncertainty=False)
 
+
+def read_gain(granule: Granule) -> xr.Dataset:
+    """Decode a gain from a line of text."""
+    return xr.Dataset({"gain": ((), float(granule.read_bytes()))})
+
+
 instrument = Instrument(
     name="toy-clock",
     files="*.toy",
     read=read,
+    load={"dial": read_gain},
     steps=(
         *(to_units, by_reference, set_clock, sum_near, sum_near_by_reference, flag_odd, at_site),
-        *(dithers, turns, less_first, sums, sums_of_windows, less_mean, sum_of_five),
+        *(between, by_dial, dithers, turns, less_first, sums, sums_of_windows, less_mean, sum_of_five),
         *(raises, shortens, drops_quality, drops_value, mutates, returns_nothing, moves_time, moves_time_too_far),
         *(widens_quality, moves_utc_alone, drops_tai, forgets_a_time),
     ),

@@ -22,19 +22,19 @@ def counts_at(times: np.ndarray, site: str) -> np.ndarray:
     return ((np.asarray(times, np.int64) // 1_000_000 * 31 + zlib.crc32(site.encode())) % 10007).astype(np.int64)
 
 
-def encode(site: str, times: Iterable[int], words: Iterable[int] | None = None) -> bytes:
+def encode(site: str, times: Iterable[int], words: Iterable[int] | None = None, **head: object) -> bytes:
     times = np.array(list(times), np.int64)
     records = np.zeros(len(times), RECORD)
     records["time"], records["counts"] = times, counts_at(times, site)
     records["word"] = GOOD if words is None else np.array(list(words))
-    return json.dumps({"toy": site}).encode() + b"\n" + records.tobytes()
+    return json.dumps({"toy": site, **head}).encode() + b"\n" + records.tobytes()
 
 
-def write(path: Path | str, site: str, times: Iterable[int], words: Iterable[int] | None = None) -> str:
+def write(path: Path | str, site: str, times: Iterable[int], words: Iterable[int] | None = None, **head: object) -> str:
     if "://" not in str(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     with fsspec.open(str(path), "wb") as file:
-        file.write(encode(site, times, words))
+        file.write(encode(site, times, words, **head))
     return str(path)
 
 
@@ -43,7 +43,8 @@ def read(granule: Granule) -> xr.Dataset:
     READ.append(granule.url)
     head, _, body = granule.read_bytes().partition(b"\n")
     try:
-        site = json.loads(head)["toy"]
+        said = json.loads(head)
+        site, tags = said["toy"], said.get("tags", {})
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError("not a toy file: the first line names no site") from error
     if len(body) % RECORD.itemsize:
@@ -59,5 +60,5 @@ def read(granule: Granule) -> xr.Dataset:
             "breaks": ("time", kept["word"] == BREAKS_STEPS),
         },
         {"tai": ("time", kept["time"])},
-        {"site": site, "rejected": {"wrong word": int((~good).sum())} if not good.all() else {}},
+        {"site": site, "tags": tags, "rejected": {"wrong word": int((~good).sum())} if not good.all() else {}},
     )

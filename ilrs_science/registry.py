@@ -11,16 +11,22 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from logging import getLogger
+from threading import Timer
 from types import FunctionType
 from typing import Any, Literal
 
 from ilrs_science.code.kept import search_path
-from ilrs_science.errors import PluginError
+from ilrs_science.errors import PluginError, foreign
 from ilrs_science.formats import FORMATS
 from ilrs_science.model.instrument import CONTRACT, Instrument
 from ilrs_science.model.step import StepFunction
 
 type Kind = Literal["instruments", "steps", "formats"]
+
+_SLOW = 10
+"""Seconds after which an import that has not ended is told of by name: it may never end."""
+_log = getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,10 @@ def step(name: str, owner: Instrument) -> StepFunction:
 
 
 def load_problem(plugin: Plugin) -> str:
-    """Import a plugin and return why it cannot be used, or an empty text."""
+    """Import a plugin and return why it cannot be used, or an empty text.
+
+    One that may crash or never end is better tried in a process of its own: `ilrs instruments --load`.
+    """
     try:
         if plugin.kind == "instruments":
             instrument(plugin.name)
@@ -139,10 +148,14 @@ def _load(kind: Kind, name: str) -> Any:
     plugin, point = matching[0]
     if plugin.problem:
         raise PluginError(f"{kind[:-1]} {name!r}: {plugin.problem}")
+    what = f"{kind[:-1]} {name!r} of {plugin.distribution} {plugin.version}"
+    slow = Timer(_SLOW, _log.warning, [f"importing the {what} takes more than {_SLOW} s"])
+    slow.daemon = True
+    slow.start()
     try:
-        return point.load()
+        with foreign(f"importing {point.module}"):
+            return point.load()
     except Exception as error:  # whatever a partner's module raises on import becomes a named reason
-        raise PluginError(
-            f"{kind[:-1]} {name!r} of {plugin.distribution} {plugin.version} cannot be imported: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+        raise PluginError(f"{what} cannot be imported: {type(error).__name__}: {error}") from error
+    finally:
+        slow.cancel()

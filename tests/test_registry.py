@@ -1,5 +1,7 @@
 """Plugins: found by entry point alone, broken ones named, two of one name refused."""
 
+import json
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +11,9 @@ import pytest
 
 import ilrs_science as ilrs
 from ilrs_science import Instrument, Product, Variable, registry
+from ilrs_science.cli import plugins
 from ilrs_science.errors import PluginError
+from ilrs_science.executors.items import Limits
 
 type Install = Callable[..., Path]
 
@@ -106,3 +110,54 @@ def test_an_instruments_own_step_goes_before_an_installed_one(install: Install) 
     )
     assert registry.step("despike", own) is despike
     assert registry.step("flag_range", own).__module__ == "ilrs_science.steps.flag_range"
+
+
+def test_a_plugin_that_would_end_the_process_when_it_is_imported_is_a_broken_one(install: Install) -> None:
+    install("acme-quits", {"acme_quits.py": "import sys; sys.exit(3)"}, point("acme-quits", "acme_quits:instrument"))
+    with pytest.raises(
+        PluginError, match=r"acme-quits .*cannot be imported: .*importing acme_quits raised SystemExit\(3\)"
+    ):
+        registry.instrument("acme-quits")
+    assert ilrs.inventory(["/nowhere/file.fgm"]).rejected[0].reason.startswith("unreadable")
+
+
+def test_an_import_that_takes_long_is_told_by_name(
+    install: Install, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(registry, "_SLOW", 0.01)
+    slow = "import logging, time\nwhile not logging.getLogger('acme').disabled: time.sleep(0.01)\n"
+    install(
+        "acme-slow",
+        {"acme_slow.py": slow + GOOD.format(name="acme-slow", more="")},
+        point("acme-slow", "acme_slow:instrument"),
+    )
+    # The plugin waits until the warning about it has been seen.
+    handler = logging.Handler()
+    handler.emit = lambda record: setattr(logging.getLogger("acme"), "disabled", True)  # type: ignore[method-assign]
+    monkeypatch.setattr(logging.getLogger("acme"), "disabled", False)
+    logging.getLogger(registry.__name__).addHandler(handler)
+    try:
+        assert registry.instrument("acme-slow").name == "acme-slow"
+    finally:
+        logging.getLogger(registry.__name__).removeHandler(handler)
+    assert "importing the instrument 'acme-slow' of acme-slow 1.0 takes more than 0.01 s" in caplog.text
+
+
+def test_the_command_lists_without_importing_and_tries_each_on_request(
+    install: Install, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(plugins, "_LONGEST", Limits(seconds=2))
+    harms = {"crash": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "hang": "while True: pass", "fine": ""}
+    for harm, text in harms.items():
+        module = f"acme_{harm}"
+        code = f"{text}\n{GOOD.format(name=f'acme-{harm}', more='')}"
+        install(f"acme-{harm}", {f"{module}.py": code}, point(f"acme-{harm}", f"{module}:instrument"))
+    monkeypatch.setattr(plugins, "_KINDS", ("instruments",))
+    plugins.installed(load=False, as_json=True)
+    listed = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert {listed[f"acme-{harm}"]["problem"] for harm in harms} == {""}
+    plugins.installed(load=True, as_json=True)
+    tried = {one["name"]: one["problem"] for one in json.loads(capsys.readouterr().out)}
+    assert tried["acme-crash"].startswith("importing it ended the process: crashed (SIGSEGV)")
+    assert tried["acme-hang"] == "it is not imported within 2 s"
+    assert tried["acme-fine"] == tried["fluxgate"] == ""

@@ -69,15 +69,18 @@ def quickstart(
 @app.command()
 @guarded
 def instruments(
-    name: Annotated[str | None, typer.Argument(help="One instrument, in full.")] = None, *, as_json: AsJson = False
+    name: Annotated[str | None, typer.Argument(help="One instrument, in full.")] = None,
+    *,
+    load: Annotated[bool, typer.Option("--load", help="Try to load each, and say why one cannot be.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """List installed instruments and steps: from which package, and why one is broken."""
+    """List installed instruments, steps and formats, and from which package; with --load also why one is broken."""
     from ilrs_science.cli import plugins
 
     if name is not None:
         plugins.instrument(name, as_json=as_json)
     else:
-        plugins.installed(as_json=as_json)
+        plugins.installed(load=load, as_json=as_json)
 
 
 @app.command()

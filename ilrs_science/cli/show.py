@@ -28,7 +28,8 @@ def plugins(found: Sequence[Mapping[str, Any]]) -> None:
     """Print plugins as a table."""
     table = new_table("", "name", "package", "version", "state")
     for one in found:
-        state = f"[red]broken:[/] {escape(one['problem'])}" if one["problem"] else "[green]ready[/]"
+        fine = "[green]ready[/]" if one["loaded"] else "installed"
+        state = f"[red]broken:[/] {escape(one['problem'])}" if one["problem"] else fine
         add_row(table, one["kind"][:-1], one["name"], one["distribution"], one["version"], state)
     CONSOLE.print(table)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
 from itertools import pairwise
+from math import floor, gcd
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,14 +21,20 @@ type Times = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class RegularAxis:
-    """Slots of equal length for every site: slot k is [start + k step, start + (k + 1) step), TAI nanoseconds."""
+    """Slots of equal length for every site: slot k is [start + k step, start + (k + 1) step), TAI nanoseconds.
+
+    A step that is no whole number of nanoseconds drifts by nothing: every slot begins at its exact time, rounded down
+    to nanoseconds.
+    """
 
     start: int
     """Start of slot 0, TAI ns."""
-    step: int
+    step: int | Fraction
     """Length of a slot, ns."""
     count: int
     """Number of slots."""
+    phase: Fraction = Fraction(0)
+    """How much later than `start` slot 0 begins exactly, ns: 0 or a fraction of one."""
 
     leading: ClassVar[tuple[str, ...]] = ("site",)
     """Dimensions that a stored variable has before those of its block."""
@@ -39,17 +48,18 @@ class RegularAxis:
     @property
     def stop(self) -> int:
         """End of the last slot, TAI ns."""
-        return self.start + self.step * self.count
+        return int(self.edges(np.int64(self.count)))
 
     @property
     def kind(self) -> Any:
         """What of the axis a cube keeps however it grows, JSON-able."""
-        return {"start": self.start, "step": self.step}
+        kind: dict[str, Any] = {"start": self.start, "step": _plain(self.step)}
+        return kind | ({"phase": str(self.phase)} if self.phase else {})
 
     @property
     def identity(self) -> Any:
         """What a result that lies on the axis depends on, JSON-able."""
-        return [self.start, self.step, self.count]
+        return [self.start, _plain(self.step), self.count, *([str(self.phase)] if self.phase else [])]
 
     def rows(self, sites: Sequence[Site]) -> list[tuple[int, tuple[Site, ...]]]:
         """Return the rows of a cube, each with its sites: one a site."""
@@ -65,7 +75,7 @@ class RegularAxis:
 
     def slots_within(self, margin: int) -> int:
         """Return how many slots lie in margins (ns) on both sides."""
-        return 2 * margin // self.step
+        return int(2 * margin // self.step)
 
     def overlaps(self, granule: Granule, margin: int) -> bool:
         """Tell whether a granule may have a sample on the axis or within the margin (ns) around it."""
@@ -81,29 +91,51 @@ class RegularAxis:
 
     def times(self) -> Times:
         """Return the start of every slot, int64 TAI ns, shape (count,)."""
-        return self.start + self.step * np.arange(self.count, dtype=np.int64)
+        return self.edges(np.arange(self.count, dtype=np.int64))
 
     def bounds(self) -> NDArray[np.int64]:
         """Return start and end of every slot, int64 TAI ns, shape (count, 2)."""
-        times = self.times()
-        return np.stack([times, times + self.step], axis=-1)
+        edges = self.edges(np.arange(self.count + 1, dtype=np.int64))
+        return np.stack([edges[:-1], edges[1:]], axis=-1)
 
     def region(self, first: int, last: int) -> RegularAxis:
         """Return slots [first, last) as an axis of their own."""
-        return RegularAxis(self.start + first * self.step, self.step, last - first)
+        begin = self.phase + first * self.step
+        return RegularAxis(self.start + floor(begin), self.step, last - first, Fraction(begin - floor(begin)))
+
+    def edges(self, numbers: NDArray[np.int64] | np.int64) -> Times:
+        """Return where slots of these numbers begin, int64 TAI ns; also of slots before and after the axis."""
+        length, slots, late = self._ratio
+        whole, rest = np.divmod(numbers, slots)
+        return np.asarray(self.start + whole * length + (late + rest * length) // slots)
+
+    def numbers(self, times: Times | int) -> NDArray[np.int64]:
+        """Return the number of the slot that each time lies in, int64; also of slots before and after the axis."""
+        length, slots, late = self._ratio
+        whole, rest = np.divmod(np.asarray(times) - self.start, length)
+        return np.asarray(whole * slots + ((rest + 1) * slots - late - 1) // length)
 
     def slots(self, times: Times, site: str) -> Times:  # noqa: ARG002 - one signature for both kinds of axis
         """Return the slot of each time, int64; -1 outside the axis."""
-        slots = (times - self.start) // self.step
+        slots = self.numbers(times)
         return np.where((slots >= 0) & (slots < self.count), slots, -1)
 
     def resolution(self) -> int:
         """Return the largest number of ns that every slot's start is a multiple of."""
-        return int(np.gcd(np.int64(self.start), np.int64(self.step)))
+        return gcd(self.start, self.step) if isinstance(self.step, int) else 1
 
     def as_json(self) -> dict[str, Any]:
         """Return the axis as JSON-able values."""
-        return {"start": self.start, "step": self.step, "count": self.count}
+        return {**self.kind, "count": self.count}
+
+    @cached_property
+    def _ratio(self) -> tuple[int, int, int]:
+        """So many ns are so many slots, and slot 0 begins so many of those parts of 1 ns late.
+
+        A number of slots is never multiplied by the length of all of these slots, which 64 bits would not hold.
+        """
+        step = Fraction(self.step)
+        return step.numerator, step.denominator, int(self.phase * step.denominator)
 
 
 @dataclass(frozen=True)
@@ -217,10 +249,21 @@ class ExposureAxis:
 Axis = RegularAxis | ExposureAxis
 
 
+def regular_axis(kind: Mapping[str, Any], count: int) -> RegularAxis:
+    """Return the regular axis of a kind, as `kind` gave it, with so many slots."""
+    step = Fraction(kind["step"])
+    length = step.numerator if step.denominator == 1 else step
+    return RegularAxis(kind["start"], length, count, Fraction(kind.get("phase", 0)))
+
+
+def _plain(step: int | Fraction) -> int | str:
+    return int(step) if step == int(step) else str(step)
+
+
 def axis_from_json(values: dict[str, Any]) -> Axis:
     """Return the axis that `as_json` wrote."""
     if "step" in values:
-        return RegularAxis(values["start"], values["step"], values["count"])
+        return regular_axis(values, values["count"])
     return ExposureAxis(tuple(values["instants"]), tuple(values["sites"]))
 
 

@@ -23,6 +23,10 @@ LONGEST = 2**63 - 1
 _TEXT = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,40})?)\s*([a-z]{1,3})\s*")
 
 
+_LARGEST_RATIO = 2**62
+"""Of a length that is no whole number of ns: numerator times denominator, so that times on it fit 64 bits."""
+
+
 class Duration(int):
     """A length of time in integer nanoseconds; `Duration("5 s")`, `Duration(5_000_000_000)`.
 
@@ -83,3 +87,37 @@ class Duration(int):
             msg = f"{repr(value)[:40]} is not a duration; write a number and a unit, as in '5 s'"
             raise ValueError(msg)  # noqa: TRY004 - what pydantic turns into a fault
         return cls(value)
+
+
+_RATE = re.compile(r"\s*(?:1\s*/\s*([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*s|([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*Hz)\s*")
+
+
+def slot_length(value: Any) -> Duration | Fraction:
+    """Return the length of a slot in ns, exactly: of `5 s`, or of `66.7 Hz` and `1/66.7 s`, which is no whole number.
+
+    Raises
+    ------
+    ValueError
+        It is neither, or a rate of more digits than 64 bits hold.
+    """
+    if isinstance(value, Fraction):
+        return value
+    match = _RATE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return Duration._validate(value)  # noqa: SLF001 - of this module
+    rate = Fraction(match[1] or match[2])
+    if not rate:
+        raise ValueError(f"found {value}; expected a rate above 0")
+    length = 10**9 / rate
+    if length.numerator * length.denominator >= _LARGEST_RATIO:
+        raise ValueError(f"{value} has too many digits for times that are exact; expected a rate such as 66.7 Hz")
+    return Duration(length.numerator) if length.denominator == 1 else length
+
+
+def slot_text(length: Duration | Fraction) -> str:
+    """Return how a length of a slot is written."""
+    if isinstance(length, Duration):
+        return str(length)
+    rate = 10**9 / length
+    whole, rest = divmod(rate.numerator * 10**9 // rate.denominator, 10**9)
+    return f"{whole}.{rest:09d}".rstrip("0").rstrip(".") + " Hz"

@@ -14,6 +14,7 @@ from ilrs_science.catalog.files import site_in_path
 from ilrs_science.errors import Fault, IlrsError
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.axis import RegularAxis
+from ilrs_science.model.duration import slot_text
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.product import Place
@@ -41,9 +42,13 @@ def time_faults(pipeline: Pipeline, instrument: Instrument) -> list[Fault]:
     if time.step is None and not exposures:
         faults.append(Fault("time.step", "is missing", f"{instrument.name} makes a regular cube: the length of a slot"))
     if time.step is not None and exposures:
-        faults.append(Fault("time.step", f"found {time.step}", f"{instrument.name} makes a cube of exposures: no step"))
+        faults.append(
+            Fault("time.step", f"found {slot_text(time.step)}", f"{instrument.name} makes a cube of exposures: no step")
+        )
     if time.step is not None and not 0 < time.step <= max(time.stop - time.start, 1):
-        faults.append(Fault("time.step", f"found {time.step}", "expected more than zero, at most stop - start"))
+        faults.append(
+            Fault("time.step", f"found {slot_text(time.step)}", "expected more than zero, at most stop - start")
+        )
     return [*faults, *_place_faults(pipeline, instrument)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import floor
 
 import numpy as np
 
@@ -75,7 +76,8 @@ def _slot_from(edge: int, time: TimeSpan) -> int:
     """Return the start of the first slot that begins at an instant or after it."""
     if not time.step:
         return edge
-    return time.start + -(-(edge - time.start) // time.step) * time.step
+    number = -(-(edge - time.start) // time.step)
+    return int(time.start + floor(number * time.step))
 
 
 def _edges(kind: str, start: int, stop: int) -> Iterator[tuple[str, int]]:

@@ -14,7 +14,7 @@ from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part, Task
 from ilrs_science.model.site import Site
-from ilrs_science.planning.pipeline import Pipeline
+from ilrs_science.planning.pipeline import Pipeline, TimeSpan
 from ilrs_science.store.cube import Declaration
 
 EVER = 2**62  # ns; beyond every time
@@ -43,14 +43,25 @@ def without_duplicates(granules: Sequence[Granule]) -> tuple[list[Granule], list
     return list(kept.values()), duplicates
 
 
-def make_axis(pipeline: Pipeline, instrument: Instrument, sites: Sequence[str], granules: Sequence[Granule]) -> Axis:
-    """Return the axis of the cube."""
+def make_axis(
+    pipeline: Pipeline, campaign: Pipeline, instrument: Instrument, sites: Sequence[str], granules: Sequence[Granule]
+) -> Axis:
+    """Return the axis of the cube of a pipeline, which may be one of several cubes of a campaign."""
+    return _exposures(pipeline.time, sites, granules) if instrument.product.exposures else _slots(pipeline, campaign)
+
+
+def _slots(pipeline: Pipeline, campaign: Pipeline) -> RegularAxis:
     time = pipeline.time
-    if not instrument.product.exposures:
-        if time is None or time.step is None:
-            raise IlrsError("a regular cube needs time.start, time.stop and time.step")
-        # Whole slots only: a slot that reached beyond `stop` would take samples from there.
-        return RegularAxis(time.start, time.step, (time.stop - time.start) // time.step)
+    if time is None or time.step is None or campaign.time is None:
+        raise IlrsError("a regular cube needs time.start, time.stop and time.step")
+    # The slots of all cubes are counted from one start. Whole ones only: one that reached beyond `stop` would take
+    # samples from there.
+    whole = RegularAxis(campaign.time.start, time.step, 0)
+    first, last = (int(whole.numbers(edge)) for edge in (time.start, time.stop))
+    return whole.region(first, last)
+
+
+def _exposures(time: TimeSpan | None, sites: Sequence[str], granules: Sequence[Granule]) -> ExposureAxis:
     keys = {
         (instant, granule.site)
         for granule in granules

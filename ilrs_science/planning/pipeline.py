@@ -11,11 +11,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import fsspec
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    WithJsonSchema,
+    field_validator,
+)
 
 from ilrs_science.catalog import SiteEntry
 from ilrs_science.errors import Fault, PlanError
-from ilrs_science.model.duration import Duration
+from ilrs_science.model.duration import slot_length, slot_text
 from ilrs_science.yaml_text import UtcTime, checked, key_of, load_yaml, shown, validated, within
 
 MOST_SLOTS = 2**25
@@ -62,6 +73,13 @@ def _step(value: Any) -> Any:
     return {key: {} if parameters is None else parameters for key, parameters in step.items()}
 
 
+SlotLength = Annotated[
+    Any,
+    BeforeValidator(slot_length),
+    PlainSerializer(slot_text, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["1 s", "66.7 Hz"]}),
+]
+"""ns: a `Duration`, or a fraction where that is no whole number."""
 _FileName = Annotated[str, Field(min_length=1), AfterValidator(_file_name)]
 _Step = Annotated[dict[str, dict[str, Any]], BeforeValidator(_step)]
 _SiteName = Annotated[str, Field(min_length=1), Tag("name")]
@@ -81,7 +99,7 @@ class TimeSpan(_Strict):
 
     start: UtcTime
     stop: UtcTime
-    step: Duration | None = Field(default=None, description="length of a slot; not for exposures")
+    step: SlotLength | None = Field(default=None, description="length of a slot; not for exposures")
 
 
 class ReferenceContext(_Strict):

@@ -251,7 +251,9 @@ def _cut(checked: Checked, whole: _Whole, pipeline: Pipeline, found: Existing | 
 def _declared(checked: Checked, whole: _Whole, pipeline: Pipeline, found: Existing | None) -> Declaration:
     """Return the cube that is asked for, in what the pipeline leaves open like the one that is there."""
     product, layout = checked.instrument.product, pipeline.layout
-    axis = make_axis(pipeline, checked.instrument, [site.name for site in whole.sites], whole.granules)
+    axis = make_axis(
+        pipeline, checked.pipeline, checked.instrument, [site.name for site in whole.sites], whole.granules
+    )
     default = cut(product, checked.place, layout.chunk, layout.shard)
     asked = Declaration(product, checked.place, axis, whole.sites, default)
     if found is None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ilrs_science.errors import ProductError
 from ilrs_science.geometry.time import isot, squeezed
-from ilrs_science.model.axis import Axis, Times
+from ilrs_science.model.axis import RegularAxis, Times
 from ilrs_science.model.good import GOOD, covered, disorder, union, within, without
 from ilrs_science.model.product import Product
 from ilrs_science.model.quality import CLOCK_UNCERTAIN, CONFLICT, MISSING
@@ -28,7 +28,7 @@ _MERGE = ("start", "stop", "live")
 class Histogram:
     """The cells of a part, unobserved until a good interval reaches them."""
 
-    def __init__(self, product: Product, axis: Axis, names: Sequence[str]) -> None:
+    def __init__(self, product: Product, axis: RegularAxis, names: Sequence[str]) -> None:
         self.product = product
         self.axis = axis
         self.names = names
@@ -145,12 +145,12 @@ class Histogram:
         for cell in _cells(good, self.product.good):
             at = tuple(int(cell[name].values[0]) for name in self.product.good)
             start, stop, live = _merged(within(cell, self.axis.start, self.axis.stop))
-            first = (start - self.axis.start) // self.axis.step
-            length = (stop - 1 - self.axis.start) // self.axis.step - first + 1
+            first = self.axis.numbers(start)
+            length = self.axis.numbers(stop - 1) - first + 1
             number = np.repeat(np.arange(len(start)), length)
             slot = first[number] + np.arange(len(number)) - np.repeat(np.cumsum(length) - length, length)
-            low = self.axis.start + slot * self.axis.step
-            here = np.minimum(stop[number], low + self.axis.step) - np.maximum(start[number], low)
+            low, high = self.axis.edges(slot), self.axis.edges(slot + 1)
+            here = np.minimum(stop[number], high) - np.maximum(start[number], low)
             ontime, exposure = np.zeros(self.axis.count, np.int64), np.zeros(self.axis.count)
             cells: tuple[Any, ...] = (slice(None), *at)
             np.add.at(ontime, slot, here)

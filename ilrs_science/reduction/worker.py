@@ -11,7 +11,7 @@ from functools import lru_cache
 from os import getpid
 from time import perf_counter
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from ilrs_science.errors import (
     reason_of,
 )
 from ilrs_science.executors import items
+from ilrs_science.model.axis import RegularAxis
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part
 from ilrs_science.model.product import Product
@@ -126,7 +127,7 @@ def _fill(part: Part, rejected: Mapping[int, str] = MappingProxyType({})) -> tup
 def _block(part: Part, product: Product) -> Block | Histogram:
     """Return the empty cells of a part."""
     if product.counts_events:
-        return Histogram(product, part.axis, [granule.url for granule in part.granules])
+        return Histogram(product, cast("RegularAxis", part.axis), [granule.url for granule in part.granules])
     return Block(product, part.place, part.axis)
 
 

@@ -12,6 +12,7 @@ import xarray as xr
 
 from ilrs_science.errors import CubeError
 from ilrs_science.geometry.time import utc_to_tai
+from ilrs_science.model.axis import regular_axis
 from ilrs_science.store.cube import FORMAT, existing, open_cube, read_root
 from ilrs_science.store.target import Target, target
 
@@ -171,9 +172,9 @@ def _limit(utc: str | None) -> Limit:
     return np.datetime64(utc.rstrip("Z"), "ns") if utc else None
 
 
-def _slot(limit: np.datetime64, axis: Mapping[str, int]) -> int:
+def _slot(limit: np.datetime64, axis: Mapping[str, Any]) -> int:
     """Return the number of the slot of a regular axis that a time lies in; below 0 for one before its start."""
-    return (int(utc_to_tai(limit.astype(np.int64))) - axis["start"]) // axis["step"]
+    return int(regular_axis(axis, 0).numbers(int(utc_to_tai(limit.astype(np.int64)))))
 
 
 def _only(cube: xr.Dataset, site: str) -> xr.Dataset:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ilrs_science.errors import CubeError
-from ilrs_science.model.axis import ExposureAxis, RegularAxis
+from ilrs_science.model.axis import ExposureAxis, RegularAxis, regular_axis
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.part import Part, StepCall, Task
 from ilrs_science.model.reference import Reference
@@ -68,8 +68,7 @@ class Tables:
             "row": part.row,
             "first": part.first,
             "count": part.axis.count,
-            "start": part.axis.start,
-            "step": part.axis.step,
+            "axis": part.axis.kind,
             "sites": [self._sites[site.name] for site in part.sites],
             "granules": _ranges([self._granules[_granule_key(one)] for one in part.granules]),
             "references": [
@@ -102,7 +101,7 @@ def part_of(ticket: Mapping[str, Any]) -> Part:
     stored = _stored(ticket["cube"], ticket["tables"])
     first, count = ticket["first"], ticket["count"]
     if stored.instants is None:
-        axis: RegularAxis | ExposureAxis = RegularAxis(ticket["start"], ticket["step"], count)
+        axis: RegularAxis | ExposureAxis = regular_axis(ticket["axis"], count)
     else:
         axis = stored.instants.region(first, first + count)
     granules = [stored.granule(number) for begin, end in ticket["granules"] for number in range(begin, end)]

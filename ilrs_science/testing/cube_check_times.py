@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -94,6 +95,8 @@ def _longest_unit(cube: Cube, *, squeezed: bool) -> str:
     if not cube.regular:
         return "nanoseconds"
     start, step = cube.schema["axis"]["start"], cube.schema["axis"]["step"]
+    if isinstance(step, str):
+        return "nanoseconds"
     if squeezed and start < _WHOLE_SECONDS:
         return "nanoseconds"
     # At half speed within an inserted second, so that half of every distance has to be whole there.
@@ -101,6 +104,15 @@ def _longest_unit(cube: Cube, *, squeezed: bool) -> str:
     names = ("microseconds", "nanoseconds") if squeezed else tuple(_UNITS)
     exact = (name for name in names if start % (factor * _UNITS[name]) == step % (factor * _UNITS[name]) == 0)
     return next(exact, "nanoseconds")
+
+
+def slot_starts(axis: Mapping[str, Any], first: int, last: int) -> Nanoseconds:
+    """Return the start of slots, TAI ns: of a step that is a fraction of ns the exact time, rounded down."""
+    step, phase = Fraction(axis["step"]), Fraction(axis.get("phase", 0))
+    if step.denominator == 1:
+        return np.asarray(axis["start"] + int(step) * np.arange(first, last, dtype=np.int64))
+    late, each, parts = int(phase * step.denominator), step.numerator, step.denominator
+    return np.array([axis["start"] + (late + number * each) // parts for number in range(first, last)], np.int64)
 
 
 def _piece_faults(cube: Cube, coarse: int, exact: int) -> Iterator[Fault]:
@@ -111,9 +123,8 @@ def _piece_faults(cube: Cube, coarse: int, exact: int) -> Iterator[Fault]:
         bounds = cube.values("time_bounds", here) * coarse
         begins = ends = tai
         if cube.regular:
-            start, step = cube.schema["axis"]["start"], cube.schema["axis"]["step"]
-            begins = start + step * np.arange(here.start, here.stop, dtype=np.int64)
-            ends = begins + step
+            edges = slot_starts(cube.schema["axis"], here.start, here.stop + 1)
+            begins, ends = edges[:-1], edges[1:]
             yield from _regular_faults(tai, begins)
         else:
             yield from _sorted_faults(cube, tai, here)

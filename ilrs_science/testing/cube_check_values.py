@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from ilrs_science.errors import Fault
 from ilrs_science.testing.cube_check_arrays import COMMON_FLAGS, Wanted, places_of_sites, wanted
 from ilrs_science.testing.cube_check_place import Cube
-from ilrs_science.testing.cube_check_times import shares_a_second
+from ilrs_science.testing.cube_check_times import shares_a_second, slot_starts
 
 type Values = NDArray[Any]
 
@@ -121,10 +123,10 @@ def _good_value_faults(
 
 
 def _offset_faults(cube: Cube, key: str, offset: Values) -> Iterator[Fault]:
-    step = cube.schema["axis"]["step"]
-    wrong = offset[(offset < 0) | (offset >= step)]
+    longest = ceil(Fraction(cube.schema["axis"]["step"])) - 1
+    wrong = offset[(offset < 0) | (offset > longest)]
     if wrong.size:
-        yield Fault(key, f"a sample lies {wrong.flat[0]} ns after the start of its slot", f"0 to {step - 1}")
+        yield Fault(key, f"a sample lies {wrong.flat[0]} ns after the start of its slot", f"0 to {longest}")
 
 
 def _pattern_faults(key: str, found: Values) -> Iterator[Fault]:
@@ -154,5 +156,4 @@ def _over(mask: Values, dims: list[str], others: list[str]) -> Values:
 
 def _slots(cube: Cube, first: int, last: int) -> NDArray[np.int64]:
     """Return the start of slots, TAI ns."""
-    axis = cube.schema["axis"]
-    return np.asarray(axis["start"] + axis["step"] * np.arange(first, last, dtype=np.int64))
+    return slot_starts(cube.schema["axis"], first, last)

@@ -483,3 +483,15 @@ def test_a_file_without_a_photon_is_exposed_also_where_photons_are_put_together(
     cube, _, _ = made(tmp_path, [File(((0, 20, 0),), ())], 2, steps=["turns", "recombine", "to_bins"])
     assert cube.exposure.sel(module=0).values.tolist() == [[1.0, 1.0]]
     assert int(cube.counts.sum()) == 0
+
+
+def test_slots_that_are_no_whole_number_of_ns_share_the_good_time_to_the_nanosecond(tmp_path: Path) -> None:
+    file = File(((0, 35, 0),), ((3, 15.0, 0), (34, 15.0, 0)))
+    time = {"start": isot(START), "stop": isot(START + 4 * SECOND), "step": "3 Hz"}
+    for chunk in (1, 12):
+        cube, counts, _ = made(tmp_path / str(chunk), [file], 4, time=time, layout={"chunk": chunk, "shard": chunk})
+        on = np.rint(cube.ontime.sel(site="a", module=0).values * 1e9).astype(int)
+        assert on.tolist() == [333333333, 333333333, 333333334] * 3 + [333333333, 166666667, 0]
+        assert on.sum() == 35 * TENTH
+        assert cube.counts.sel(site="a", module=0).sum("energy").values.tolist() == [1, *[0] * 9, 1, 0]
+        assert counts.placed == 2

@@ -272,7 +272,7 @@ def test_the_memory_of_a_part_counts_what_it_keeps_of_all_its_files(campaign: Ca
 def test_a_regular_axis_is_not_made_of_half_a_time(campaign: Campaign, time: Any) -> None:
     pipeline = load_pipeline(campaign.pipeline(8) | {"time": time})
     with pytest.raises(IlrsError, match=r"needs time.start, time.stop and time.step"):
-        make_axis(pipeline, instrument, ["a"], [])
+        make_axis(pipeline, pipeline, instrument, ["a"], [])
 
 
 @given(st.lists(st.integers(0, 30), unique=True))

@@ -1,3 +1,6 @@
+from fractions import Fraction
+from math import floor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,7 +9,26 @@ from hypothesis import strategies as st
 from ilrs_science import ExposureAxis, Granule, RegularAxis
 from ilrs_science.model.axis import axis_from_json
 
-axes = st.builds(RegularAxis, st.integers(-(10**18), 10**18), st.integers(1, 10**12), st.integers(1, 500))
+whole = st.builds(RegularAxis, st.integers(-(10**18), 10**18), st.integers(1, 10**12), st.integers(1, 500))
+
+
+def in_parts(start: int, length: int, parts: int, late: int, count: int) -> RegularAxis:
+    """Return an axis on which so many slots last so many ns, or one of which the step is a whole number."""
+    step = Fraction(length, parts)
+    if step.denominator == 1:
+        return RegularAxis(start, int(step), count)
+    return RegularAxis(start, step, count, Fraction(late % step.denominator, step.denominator))
+
+
+fractions = st.builds(
+    in_parts,
+    st.integers(-(10**18), 10**18),
+    st.integers(10**6, 10**12),
+    st.integers(1, 10**4),
+    st.integers(0, 10**4),
+    st.integers(1, 500),
+)
+axes = whole | fractions
 exposures = st.lists(st.tuples(st.integers(0, 50), st.sampled_from("abc")), unique=True).map(
     lambda keys: ExposureAxis(tuple(t for t, _ in sorted(keys)), tuple(s for _, s in sorted(keys)))
 )
@@ -18,7 +40,7 @@ def test_a_time_belongs_to_the_slot_that_holds_it_and_to_no_other(axis: RegularA
     if slot < 0:
         assert not axis.start <= time < axis.stop
     else:
-        assert axis.times()[slot] <= time < axis.times()[slot] + axis.step
+        assert axis.bounds()[slot, 0] <= time < axis.bounds()[slot, 1]
 
 
 @given(axes, st.data())
@@ -27,6 +49,27 @@ def test_regions_of_a_regular_axis_tile_it(axis: RegularAxis, data: st.DataObjec
     left, right = axis.region(0, cut), axis.region(cut, axis.count)
     assert left.stop == right.start
     assert np.array_equal(np.concatenate([left.times(), right.times()]), axis.times())
+
+
+@given(axes, st.lists(st.integers(0, 2**26), min_size=1, max_size=20), st.integers(-(10**17), 10**17))
+def test_slots_begin_at_their_exact_time_rounded_down_however_far_they_are(
+    axis: RegularAxis, numbers: list[int], time: int
+) -> None:
+    exact = [axis.start + floor(axis.phase + number * Fraction(axis.step)) for number in numbers]
+    assert axis.edges(np.array(numbers)).tolist() == exact
+    assert axis.numbers(np.array(exact)).tolist() == numbers
+    assert axis.numbers(np.array(exact) - 1).tolist() == [number - 1 for number in numbers]
+    found = int(axis.numbers(axis.start + time))
+    assert int(axis.edges(np.int64(found))) <= axis.start + time < int(axis.edges(np.int64(found + 1)))
+
+
+def test_an_axis_of_two_years_at_66_7_hz_drifts_by_nothing() -> None:
+    seconds = 2 * 366 * 86400
+    axis = RegularAxis(0, Fraction(10**10, 667), seconds * 667 // 10)
+    assert axis.stop == seconds * 10**9
+    assert axis.edges(np.array([667 * 10**7])).tolist() == [10**17]
+    assert axis.numbers(np.array([axis.stop - 1, axis.stop])).tolist() == [axis.count - 1, axis.count]
+    assert axis.region(axis.count - 1, axis.count).times().tolist() == [axis.stop - 14992504]
 
 
 @given(exposures, st.integers(-2, 52), st.sampled_from("abcd"))

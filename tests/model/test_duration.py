@@ -1,10 +1,12 @@
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from ilrs_science import Duration
-from ilrs_science.model.duration import LONGEST
+from ilrs_science.model.duration import LONGEST, slot_length, slot_text
 
 
 class Huge(int):
@@ -69,3 +71,34 @@ def test_pydantic_stores_a_duration_as_text_with_its_unit() -> None:
     adapter = TypeAdapter(Duration)
     assert adapter.dump_python(adapter.validate_python("90 s"), mode="json") == "90 s"
     assert adapter.dump_python(adapter.validate_python("120 s"), mode="json") == "2 min"
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "written"),
+    [
+        ("66.7 Hz", Fraction(10**10, 667), "66.7 Hz"),
+        ("1/66.7 s", Fraction(10**10, 667), "66.7 Hz"),
+        (" 1 / 3 s", Fraction(10**9, 3), "3 Hz"),
+        ("100Hz", 10**7, "10 ms"),
+        ("0.25 Hz", 4 * 10**9, "4 s"),
+        ("5 s", 5 * 10**9, "5 s"),
+    ],
+)
+def test_a_length_of_a_slot_may_be_a_rate_and_is_exact(text: str, length: int | Fraction, written: str) -> None:
+    assert slot_length(text) == length
+    assert slot_text(slot_length(text)) == written
+    assert slot_length(written) == length
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0 Hz", "a rate above 0"),
+        ("66.666666667 Hz", "too many digits"),
+        ("5 MHz", "not a duration"),
+        (5, "not a duration"),
+    ],
+)
+def test_a_length_that_is_none_is_refused(text: object, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        slot_length(text)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -35,8 +36,14 @@ class OnDask[Item, Value]:
     takes too long is withdrawn, and its worker restarted, if it has a nanny.
     """
 
-    def __init__(self, client: Client, function: Callable[[Item], Value], limits: Limits) -> None:
-        self.client, self.function, self.limits = client, function, limits
+    def __init__(
+        self,
+        client: Client,
+        function: Callable[[Item], Value],
+        limits: Limits,
+        resources: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        self.client, self.function, self.limits, self.resources = client, function, limits, dict(resources)
         self.sent: dict[Any, _Sent] = {}
         self.name, self.numbers = uuid4().hex[:12], count()
         self.seen, self.looked = time.monotonic(), 0.0
@@ -90,7 +97,8 @@ class OnDask[Item, Value]:
             return  # a scheduler that is gone has nothing to withdraw
 
     def _task(self, function: Callable[[Item], Value], item: Item) -> Any:
-        return self.client.submit(function, item, key=f"ilrs-{self.name}-{next(self.numbers)}", pure=False)
+        key = f"ilrs-{self.name}-{next(self.numbers)}"
+        return self.client.submit(function, item, key=key, pure=False, resources=self.resources or None)
 
     def _result(self, future: Any, item: Item) -> Ended[Item, Value] | None:
         """Return what became of a task; nothing where it cannot be fetched now: then it is made again elsewhere."""
@@ -168,6 +176,14 @@ def on_every_worker(client: Client, function: Callable[[], Any], patience: float
                 f"no worker has come to {_address(client)} within {patience:g} s; run again to go on"
             ) from error
         return dict(client.run(function, on_error="return"))
+
+
+def lacking(client: Client, resources: Mapping[str, float]) -> dict[str, float]:
+    """Return of what is asked for the resources that no worker has enough of, each with the most that one has."""
+    with _named(client):
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    most = {name: max([one["resources"].get(name, 0) for one in workers], default=0) for name in resources}
+    return {name: most[name] for name, amount in resources.items() if most[name] < amount}
 
 
 def _address(client: Client) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from ilrs_science.model.site import Site
 type StepFunction = Callable[..., xr.Dataset]
 
 _NEIGHBOURS = "__ilrs_neighbours__"
+_RESOURCES = "__ilrs_resources__"
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,16 @@ class Neighbours:
         return bool(self.window or self.group)
 
 
-def step[F: Callable[..., xr.Dataset]](
-    *, margin: str | int = "", window: str = "", overlap: str = "", group: str = "", limit: str = ""
+def step[F: Callable[..., xr.Dataset]](  # noqa: PLR0913 - one call declares one step
+    *,
+    margin: str | int = "",
+    window: str = "",
+    overlap: str = "",
+    group: str = "",
+    limit: str = "",
+    resources: Mapping[str, float] | None = None,
 ) -> Callable[[F], F]:
-    """Declare that a step needs neighbours. Give one of `margin`, `window` and `group`.
+    """Declare that a step needs neighbours, one of `margin`, `window` and `group`, or resources of a cluster.
 
     A step without this decorator is pointwise in time: it may be handed any block of samples. Times are durations
     (`"5 s"`), or the name of one of the step's parameters that is a `Duration`.
@@ -67,6 +74,9 @@ def step[F: Callable[..., xr.Dataset]](
     limit
         The longest that a group may last, from its first to its last sample. The samples of a longer one are rejected
         by name.
+    resources
+        What a worker of a Dask cluster must have, by name, and how much of it a part takes: `{"GPU": 1}`. Workers say
+        so when they are started, `dask worker ... --resources "GPU=1"`. Without a cluster it means nothing.
 
     Raises
     ------
@@ -74,11 +84,12 @@ def step[F: Callable[..., xr.Dataset]](
         The words do not go together.
     """
     declared = Neighbours(margin, window, overlap, group, limit)
-    if problem := _problem(declared):
+    if problem := _problem(declared) or _problem_of_resources(resources or {}):
         raise PluginError(f"@step: {problem}")
 
     def declare(function: F) -> F:
         setattr(function, _NEIGHBOURS, declared)
+        setattr(function, _RESOURCES, dict(resources or {}))
         return function
 
     return declare
@@ -97,6 +108,20 @@ def _problem(declared: Neighbours) -> str:
     if bool(declared.limit) != bool(samples or declared.group):
         return "limit goes with a group or a margin in samples, and these need one: no part could tell how far to read"
     return ""
+
+
+def _problem_of_resources(resources: Mapping[str, float]) -> str:
+    odd = {name: one for name, one in resources.items() if not one > 0}
+    return f"found resources {odd}; expected names, each with an amount above 0" if odd else ""
+
+
+def resources_of(functions: Iterable[StepFunction]) -> dict[str, float]:
+    """Return what a worker must have for a chain of steps: of each resource the most that one of them takes."""
+    found: dict[str, float] = {}
+    for function in functions:
+        for name, amount in getattr(function, _RESOURCES, {}).items():
+            found[name] = max(amount, found.get(name, amount))
+    return found
 
 
 def neighbours(function: StepFunction) -> Neighbours:

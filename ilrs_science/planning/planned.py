@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from ilrs_science import catalog, references
+from ilrs_science import catalog, references, registry
 from ilrs_science.errors import Fault
 from ilrs_science.geometry.time import isot
 from ilrs_science.model.axis import Axis
@@ -17,6 +17,7 @@ from ilrs_science.model.part import Part, StepCall, Task
 from ilrs_science.model.product import Place
 from ilrs_science.model.reference import Reference
 from ilrs_science.model.site import Site
+from ilrs_science.model.step import resources_of
 from ilrs_science.planning.diff import Diff
 from ilrs_science.planning.parts import part_memory
 from ilrs_science.planning.pipeline import Pipeline
@@ -79,6 +80,11 @@ class Plan:
         """The steps with their parameters."""
         return self.task.steps
 
+    @property
+    def resources(self) -> dict[str, float]:
+        """What a worker of a cluster must have, and how much of it a part takes."""
+        return resources_of(registry.step(call.name, self.instrument) for call in self.steps)
+
     @cached_property
     def memory(self) -> int:
         """Bytes that the largest part may need, as the instrument declares."""
@@ -125,6 +131,7 @@ class Plan:
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
             "memory_per_part": self.memory,
+            "resources": self.resources,
             "steps": [
                 {"name": s.name, "parameters": dict(s.parameters), "at": dict(s.at), "margin_ns": s.margin}
                 for s in self.steps

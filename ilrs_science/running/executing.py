@@ -64,6 +64,8 @@ class Executor:
     """By default one a core."""
     client: Client | None = None
     limits: Limits = field(default_factory=Limits)
+    resources: Mapping[str, float] = field(default_factory=dict)
+    """What a worker of the cluster must have for a part."""
 
     @contextmanager
     def pool(self) -> Iterator[Workers]:
@@ -78,7 +80,7 @@ class Executor:
         if self.client is not None:
             from ilrs_science.executors.dask import OnDask  # noqa: PLC0415 - distributed is slow to import
 
-            return OnDask(self.client, reduce_ticket, self.limits)
+            return OnDask(self.client, reduce_ticket, self.limits, self.resources)
         return local_pool(self.name, self.workers or os.cpu_count() or 1, reduce_ticket, self.limits)
 
 

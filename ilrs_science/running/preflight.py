@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ilrs_science import registry
 from ilrs_science.code import code_of
 from ilrs_science.errors import Fault, PlanError, PluginError
-from ilrs_science.executors.dask import on_every_worker
+from ilrs_science.executors.dask import lacking, on_every_worker
 from ilrs_science.planning.planned import Plan
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def check_workers(client: Client, made: Plan, patience: float) -> None:
     ClusterLostError
         None has come.
     PlanError
-        A worker lacks the plugin, or has other code; each such worker is named.
+        A worker lacks the plugin, or has other code; each such worker is named. Or no worker has what a step needs.
     """
     asked = (made.instrument.name, [step.name for step in made.steps], sorted(name for name in made.task.code if name))
     here = describe_plugins(*asked)
@@ -55,5 +55,9 @@ def check_workers(client: Client, made: Plan, patience: float) -> None:
         elif answer != here:
             found = f"has {answer['plugin']}, digests {answer['code']}"
             faults.append(Fault(where, found, f"expected the code of {plugin} with digests {here.get('code', '')}"))
+    for name, most in lacking(client, made.resources).items():
+        needed = made.resources[name]
+        found = f"no worker has {needed:g} of it; the most that one has is {most:g}"
+        faults.append(Fault(f"resources.{name}", found, f'start workers with --resources "{name}={needed:g}"'))
     if faults:
         raise PlanError(faults)

@@ -97,7 +97,7 @@ def run(  # noqa: PLR0913 - what, where, and what may be replaced
     with (
         interrupts.preemptible(),
         _client(plans[0], cluster, workers, allowed) as client,
-        Executor(executor, workers, client, allowed).pool() as pool,
+        Executor(executor, workers, client, allowed, plans[0].resources).pool() as pool,
     ):
         for one in plans:
             place = target(one.pipeline.output)

@@ -229,6 +229,7 @@ def test_so_many_neighbours_are_seen_within_the_limit_and_a_longer_gap_is_an_edg
         ({"margin": "5 s", "limit": "1 s"}, "limit goes with a group or a margin in samples"),
         ({"margin": 0, "limit": "1 s"}, "found margin=0"),
         ({"margin": True, "limit": "1 s"}, "found margin=True"),
+        ({"resources": {"GPU": 0}}, "found resources .'GPU': 0."),
     ],
 )
 def test_words_that_do_not_go_together_are_told_when_the_plugin_is_imported(words: dict[str, Any], said: str) -> None:

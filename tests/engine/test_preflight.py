@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 import dask
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Nanny, Scheduler, SpecCluster
 from ilrs_toys.campaign import Campaign, assert_same_bytes
 
 import ilrs_science as ilrs
@@ -144,3 +144,36 @@ def test_a_local_cluster_serves_no_dashboard_and_nobody_beyond_this_machine_and_
         assert [socket.getsockname()[0] for socket in server._sockets.values()] == ["127.0.0.1"]
         with pytest.raises(HTTPError, match="404"):
             urlopen(f"http://127.0.0.1:{server.port}/status")
+
+
+def test_a_step_goes_to_the_workers_that_have_what_it_needs(campaign: Campaign) -> None:
+    options = {"nthreads": 1, "dashboard": False}
+    spec = {
+        "plain": {"cls": Nanny, "options": options},
+        "equipped": {"cls": Nanny, "options": options | {"resources": {"telescope": 2}}},
+    }
+    scheduler = {"cls": Scheduler, "options": {"dashboard": False, "port": 0}}
+    steps = ["on_a_telescope", "to_units"]
+    with SpecCluster(spec, scheduler, asynchronous=False) as cluster, Client(cluster, set_as_default=False) as both:
+        both.wait_for_workers(2)
+        equipped = {one["id"]: one["nanny"] for one in both.scheduler_info()["workers"].values()}["equipped"]
+        processes = both.run(os.getpid, nanny=False)
+        workers = {one["nanny"]: address for address, one in both.scheduler_info()["workers"].items()}
+        seen: set[str] = set()
+        pipeline = campaign.pipeline(steps=steps)
+        report = ilrs.run(pipeline, cluster=both, progress=lambda record, n, of: seen.add(record.worker))
+        assert report.exit_code == 0
+        assert {one.rpartition(":")[2] for one in seen} == {str(processes[workers[equipped]])}
+
+
+def test_a_cluster_without_what_a_step_needs_is_a_fault_before_the_first_part(
+    campaign: Campaign, client: Client
+) -> None:
+    with pytest.raises(
+        PlanError, match=r"resources\.telescope: no worker has 2 of it; the most that one has is 0; start"
+    ):
+        ilrs.run(campaign.pipeline(steps=["on_a_telescope", "to_units"]), cluster=client)
+    assert not (campaign.folder / "cube.zarr").exists()
+    plan = ilrs.plan(campaign.pipeline(steps=["on_a_telescope", "to_units"]))
+    assert plan.as_json()["resources"] == {"telescope": 2}
+    assert ilrs.run(plan, executor="serial").exit_code == 0

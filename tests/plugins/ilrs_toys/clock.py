@@ -110,6 +110,12 @@ def flag_odd(ds: xr.Dataset) -> xr.Dataset:
     return set_flag(ds, "odd", ds.counts % 2 == 1)
 
 
+@step(resources={"telescope": 2})
+def on_a_telescope(ds: xr.Dataset) -> xr.Dataset:
+    """Do nothing, where a worker has two telescopes."""
+    return ds
+
+
 def at_site(ds: xr.Dataset, *, site: Site, offset: float) -> xr.Dataset:
     """Add the length of the name of the site."""
     return ds.assign(signal=ds.signal + len(site.name) + offset)
@@ -187,7 +193,7 @@ instrument = Instrument(
     load={"dial": read_gain},
     steps=(
         *(to_units, by_reference, set_clock, sum_near, sum_near_by_reference, flag_odd, at_site),
-        *(between, by_dial, dithers, turns, less_first, sums, sums_of_windows, less_mean, sum_of_five),
+        *(between, by_dial, on_a_telescope, dithers, turns, less_first, sums, sums_of_windows, less_mean, sum_of_five),
         *(raises, shortens, drops_quality, drops_value, mutates, returns_nothing, moves_time, moves_time_too_far),
         *(widens_quality, moves_utc_alone, drops_tai, forgets_a_time),
     ),

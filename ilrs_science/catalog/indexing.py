@@ -86,7 +86,7 @@ def index_granule(instrument: Instrument, bare: Granule) -> list[Granule]:
     found = list(instrument.index(bare)) if instrument.index else [_index_by_reading(instrument, bare)]
     if not found:
         raise FormatError("yields no sample")
-    found = _of_kind(found, instrument.where)
+    found = _of_kind([replace(one, tags=_as_text(one.tags)) for one in found], instrument.where)
     for granule in found:
         # Of events there may be none, in a time in which there could have been some.
         if granule.count < (0 if instrument.product.counts_events else 1):
@@ -99,6 +99,12 @@ def index_granule(instrument: Instrument, bare: Granule) -> list[Granule]:
     if len(set(sites)) < len(sites):
         raise FormatError(f"index gave a site more than once: {', '.join(sites)}; it gives one granule a site")
     return found
+
+
+def _as_text(tags: object) -> dict[str, str]:
+    if not isinstance(tags, Mapping):
+        raise FormatError(f"tags are {tags!r}; expected a mapping of names to words, such as {{'filter': 'R'}}")
+    return {str(key): str(one) for key, one in tags.items()}
 
 
 def _of_kind(found: list[Granule], where: Mapping[str, str]) -> list[Granule]:
@@ -142,7 +148,7 @@ def _index_by_reading(instrument: Instrument, bare: Granule) -> Granule:
         stop=int(span.max()) + 1,
         count=times.size + sum(rejected_counts(ds).values()),
         times=tuple(map(int, np.unique(times))) if instrument.product.exposures else (),
-        tags={str(key): str(one) for key, one in dict(ds.attrs.get("tags", {})).items()},
+        tags=ds.attrs.get("tags", {}),
     )
 
 

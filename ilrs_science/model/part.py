@@ -180,19 +180,11 @@ class Part:
         return brief([self.row, self.first, self.axis.identity, sites, origin, [one.identity for one in self.granules]])
 
     def _references(self) -> str:
-        earliest = min([self.axis.start - self.margin, *(granule.start for granule in self.granules)])
         chosen = [
-            # Of a reference's validity only what changes this part: when it begins to be the one, if it does so here.
-            # A step that is given two of them sees when they were taken.
-            [name, site, [_told(one, -(2**62) if name in call.pairs else earliest) for one in several]]
-            for call, step in zip(self.task.steps, self.references, strict=False)
+            # When a reference begins to be valid a step may ask it; when it ends shows in the one that comes after it.
+            [name, site, [[one.kind, one.sha256, one.start, dict(one.keys)] for one in several]]
+            for step in self.references
             for name, by_site in step.items()
             for site, several in by_site.items()
         ]
         return brief(chosen)
-
-
-def _told(one: Reference, earliest: int) -> list[Any]:
-    """Return what of a reference a result depends on, JSON-able."""
-    told: list[Any] = [one.kind, one.sha256, one.site, one.start if one.start > earliest else None]
-    return [*told, dict(one.keys)] if one.keys else told

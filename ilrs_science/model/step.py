@@ -18,6 +18,7 @@ type StepFunction = Callable[..., xr.Dataset]
 
 _NEIGHBOURS = "__ilrs_neighbours__"
 _RESOURCES = "__ilrs_resources__"
+_MOST_WINDOWS = 1000
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def step[F: Callable[..., xr.Dataset]](  # noqa: PLR0913 - one call declares one
 
     A step with `window` or `group` is called once for each, and may give back another number of rows, each with its
     `tai` within the window or group: a spectrum of many voltages, one vector a spin. Rows without `quality` get all
-    flags of the samples that the step was given. References are those valid where the window or group begins.
+    flags of the samples that the step was given. References are those of its first sample.
 
     Parameters
     ----------
@@ -192,6 +193,11 @@ def reach(function: StepFunction, parameters: Mapping[str, Any]) -> Reach:
         raise PluginError(
             f"found a window of {Duration(found.window)} with an overlap of "
             f"{Duration(found.overlap)}; a window is longer than its overlap"
+        )
+    if declared.window and found.window > _MOST_WINDOWS * found.hop:
+        raise PluginError(
+            f"found a window of {Duration(found.window)} every {Duration(found.hop)}; "
+            f"a sample is in at most {_MOST_WINDOWS} windows"
         )
     if declared.limit and not found.limit:
         raise PluginError("found a limit of 0 s; expected a longer one")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
@@ -72,15 +72,7 @@ class Known:
     references: Sequence[Reference]
     context: int | None
     _timelines: dict[Sought, _Timeline] = field(default_factory=dict)
-
-    @cached_property
-    def _keys(self) -> dict[str, list[str]]:
-        """By kind: what its references tell apart."""
-        found: dict[str, set[str]] = {}
-        for one in self.references:
-            if one.instrument == self.instrument.name:
-                found.setdefault(one.kind, set()).update(one.keys)
-        return {kind: sorted(keys) for kind, keys in found.items()}
+    _told_apart: dict[Want, tuple[str, ...]] = field(default_factory=dict)
 
     def wants(self, step: StepCall, site: str) -> list[Want]:
         """Return what a step needs at a site, whatever the tags of granules."""
@@ -88,21 +80,29 @@ class Known:
         parameters = step_parameters(function)
         return [Want(step.name, kind, site, parameters[kind].required, kind in step.pairs) for kind in step.references]
 
+    def keys(self, want: Want) -> tuple[str, ...]:
+        """Return the tags by which references that may be for a site are told apart."""
+        if want not in self._told_apart:
+            sought = self._sought(want)
+            mine = [
+                one for one in self.references if one.kind == want.kind and not sought.refusal(replace(one, keys={}))
+            ]
+            self._told_apart[want] = tuple(sorted({key for one in mine for key in one.keys}))
+        return self._told_apart[want]
+
     def depends_on_granules(self, want: Want) -> bool:
         """Tell whether it depends on when granules are, or on their tags, which references are for them."""
-        return want.pair or bool(self._keys.get(want.kind))
+        return want.pair or bool(self.keys(want))
 
-    def by_tags(self, want: Want, granules: Sequence[Granule]) -> dict[Want, Span]:
-        """Return what is wanted for granules of different tags, each with the span of those, TAI ns."""
-        found: dict[Want, Span] = {}
+    def by_tags(self, want: Want, granules: Sequence[Granule]) -> dict[Want, list[Span]]:
+        """Return what is wanted for granules of different tags, each with the spans of those, TAI ns."""
+        found: dict[Want, list[Span]] = {}
         for one in granules:
-            keys = tuple((key, one.tags[key]) for key in self._keys.get(want.kind, ()) if key in one.tags)
-            keyed = replace(want, keys=keys)
-            low, high = found.get(keyed, (one.start, one.stop))
-            found[keyed] = min(low, one.start), max(high, one.stop)
+            keys = tuple((key, one.tags[key]) for key in self.keys(want) if one.tags.get(key))
+            found.setdefault(replace(want, keys=keys), []).append((one.start, one.stop))
         return found
 
-    def choose(self, want: Want, near: Span, needed: Span) -> tuple[tuple[Reference, ...], Fault | None]:
+    def choose(self, want: Want, near: Span, needed: Sequence[Span]) -> tuple[tuple[Reference, ...], Fault | None]:
         """Return the references that overlap a span, and what is wrong with them where they are needed.
 
         Parameters
@@ -110,32 +110,44 @@ class Known:
         near
             The span to be calibrated, margins included, TAI ns.
         needed
-            The part of it that lies on the axis: only there every instant must have exactly one reference.
+            What of it lies on the axis: only there every instant must have exactly one reference.
         """
-        sought = Sought(self.instrument.name, want.kind, want.site, want.keys, self.context, want.pair)
-        chosen = self._near(sought, near)
-        if not chosen and not want.required:
-            return (), None
-        if fault := self._lacking(sought, chosen, needed) or self._unreadable(want.kind, chosen):
-            return (), replace(fault, path=want.path)
-        return tuple(replace(one, keys=dict(want.keys)) for one in chosen), None
-
-    def _near(self, sought: Sought, near: Span) -> Sequence[Reference]:
+        sought = self._sought(want)
         timeline = self._timeline(sought)
-        return references.around(timeline.references, *near) if sought.pair else timeline.overlapping(*near)
+        chosen = references.around(timeline.references, *near) if want.pair else timeline.overlapping(*near)
+        fault = next((one for span in needed if (one := self._lacking(want, span))), None)
+        fault = fault or self._unreadable(want, chosen)
+        return ((), fault) if fault else (tuple(replace(one, keys=dict(want.keys)) for one in chosen), None)
 
-    def _lacking(self, sought: Sought, chosen: Sequence[Reference], needed: Span) -> Fault | None:
-        low, high = needed
-        within = [one for one in chosen if sought.pair or (one.stop > low and one.start < high)]
-        faults = references.pair_faults if sought.pair else references.coverage_faults
-        if low >= high or not faults(within, low, high):
+    def is_absent(self, want: Want, needed: Sequence[Span]) -> bool:
+        """Tell whether there is no reference for some of the time in which one that may be absent is asked for."""
+        return not want.required and any(self._faults(want, span) for span in needed)
+
+    def _sought(self, want: Want) -> Sought:
+        return Sought(self.instrument.name, want.kind, want.site, want.keys, self.context, want.pair)
+
+    def _faults(self, want: Want, span: Span) -> list[str]:
+        low, high = span
+        if low >= high:
+            return []
+        timeline = self._timeline(self._sought(want))
+        if want.pair:
+            return references.pair_faults(references.around(timeline.references, low, high), low, high)
+        return references.coverage_faults(timeline.overlapping(low, high), low, high)
+
+    def _lacking(self, want: Want, span: Span) -> Fault | None:
+        faults = self._faults(want, span)
+        if not want.required:
+            # Nothing is known of some time: the step goes without. Two at once are a fault all the same.
+            faults = [one for one in faults if not one.startswith("none")]
+        if not faults:
             return None
-        return references.fault("", references.resolve(self.references, sought, needed))
+        return references.fault(want.path, references.resolve(self.references, self._sought(want), span))
 
-    def _unreadable(self, kind: str, chosen: Sequence[Reference]) -> Fault | None:
-        odd = [] if kind in self.instrument.load else [one for one in chosen if not is_readable(one)]
-        allowed = f"JSON, netCDF-3, or what Instrument(load={{{kind!r}: ...}}) reads"
-        return Fault("", f"nothing reads {Path(odd[0].url).name}", allowed) if odd else None
+    def _unreadable(self, want: Want, chosen: Sequence[Reference]) -> Fault | None:
+        odd = [] if want.kind in self.instrument.load else [one for one in chosen if not is_readable(one)]
+        allowed = f"JSON, netCDF-3, or what Instrument(load={{{want.kind!r}: ...}}) reads"
+        return Fault(want.path, f"nothing reads {Path(odd[0].url).name}", allowed) if odd else None
 
     def _timeline(self, sought: Sought) -> _Timeline:
         if sought not in self._timelines:
@@ -197,29 +209,34 @@ class _Search:
 
     def _one(self, part: Part, want: Want) -> tuple[Reference, ...]:
         near = (part.axis.start - part.margin, part.axis.stop + part.margin)
-        needed = (max(near[0], self.axis.start), min(near[1], self.axis.stop))
+        low, high = max(near[0], self.axis.start), min(near[1], self.axis.stop)
         if not self.known.depends_on_granules(want):
-            return self._chosen(want, near, needed)
-        if self.known.instrument.product.counts_events and not want.pair:
-            apart = Fault(
-                want.path, "its references are for granules of certain tags", "events take them by site and time"
-            )
-            self.faults.setdefault(want.path, apart)
+            return self._chosen(want, near, [(low, high)])
+        if self.known.instrument.product.counts_events and self.known.keys(want):
+            found = "its references are for granules of certain tags"
+            self.faults.setdefault(want.path, Fault(want.path, found, "events take them by site and time"))
             return ()
-        granules = [one for one in part.granules if one.site == want.site]
-        several = [
-            self._chosen(keyed, near, (max(needed[0], low), min(needed[1], high)))
-            for keyed, (low, high) in self.known.by_tags(want, granules).items()
-        ]
-        return tuple(sorted((one for each in several for one in each), key=lambda one: (one.start, one.sha256)))
+        by_tags = self.known.by_tags(want, [one for one in part.granules if one.site == want.site])
+        return _of_all_tags(
+            self._chosen(keyed, near, [(max(low, start), min(high, stop)) for start, stop in spans])
+            for keyed, spans in by_tags.items()
+        )
 
-    def _chosen(self, want: Want, near: Span, needed: Span) -> tuple[Reference, ...]:
+    def _chosen(self, want: Want, near: Span, needed: Sequence[Span]) -> tuple[Reference, ...]:
         several, fault = self.known.choose(want, near, needed)
         if fault is not None:
             self.faults.setdefault(want.path, fault)
-        elif not several:
+        elif self.known.is_absent(want, needed):
             self.absent.setdefault(want.path, want)
         return several
+
+
+def _of_all_tags(several: Iterable[tuple[Reference, ...]]) -> tuple[Reference, ...]:
+    """Return the references for granules of different tags; where all have the same, these do not matter."""
+    found = list(several)
+    if len(found) == 1:
+        return tuple(replace(one, keys={}) for one in found[0])
+    return tuple(sorted((one for each in found for one in each), key=lambda one: (one.start, one.sha256)))
 
 
 def early_reference_faults(pipeline: Pipeline, known: Known, steps: Sequence[StepCall]) -> list[Fault]:
@@ -230,18 +247,22 @@ def early_reference_faults(pipeline: Pipeline, known: Known, steps: Sequence[Ste
     span = (time.start, time.stop)
     wants = [w for step in steps for site in dict.fromkeys(site_names(pipeline)) for w in known.wants(step, site)]
     wants = [one for one in wants if not known.depends_on_granules(one)]
-    return [fault for want in wants if (fault := known.choose(want, span, span)[1]) is not None]
+    return [fault for want in wants if (fault := known.choose(want, span, [span])[1]) is not None]
 
 
 def absent_reference_words(want: Want) -> Fault:
     """Return what a plan says of an optional reference that does not exist."""
-    return Fault(want.path, "no reference is known", "the step runs without it, and the provenance says so")
+    return Fault(
+        want.path,
+        "no reference is known for all or some of the time",
+        "the step runs without it there, and the provenance says so",
+    )
 
 
 def described(parts: Sequence[Part]) -> Mapping[str, Reference]:
     """Return every reference that some part uses, once."""
     return {
-        f"{one.kind} {one.site} {one.start} {one.sha256} {sorted(one.keys.items())}": one
+        f"{one.kind} {one.site} {one.start} {one.stop} {one.sha256} {sorted(one.keys.items())}": one
         for part in parts
         for by_kind in part.references
         for by_site in by_kind.values()

@@ -78,25 +78,37 @@ class Calibration:
     def calibrate(self, found: list[Samples], tallies: list[Tally], failures: list[IlrsError]) -> Calibrated | None:
         """Run the steps; where they fail on the data of some granules, go on without those."""
         try:
-            samples = self._calibrated(found, tallies)
+            return self._calibrated(found, tallies)
         except Exception as error:
             if is_outage(error):
                 raise
-            reasons = [_failure(self._calibrated, one) for one in found]
-            good = [one for one, reason in zip(found, reasons, strict=True) if not reason]
             where = f"{reason_of(error)} (in a step at {self.site.name})"
             failure = error if isinstance(error, IlrsError) else StepError(where)
-            if len(good) == len(found):
+            bad = self._to_blame(found, reason_of(error))
+            if not bad:
                 raise failure from error
             failures.append(failure)
-            for one, reason in zip(found, reasons, strict=True):
-                if reason:
-                    count = int(is_mine(self.part, self.site.name, one.raw).sum())
-                    _reject(tallies[min(one.granules)], reason, count)
-            if not good:
-                return None
-            samples = self._calibrated(good, tallies)
-        return samples
+            for number, reason in bad.items():
+                count = int(is_mine(self.part, self.site.name, found[number].raw).sum())
+                _reject(tallies[min(found[number].granules)], reason, count)
+            good = [one for number, one in enumerate(found) if number not in bad]
+        return self._calibrated(good, tallies) if good else None
+
+    def _to_blame(self, found: Sequence[Samples], reason: str) -> dict[int, str]:
+        """Return which granules the steps fail on, each with the reason; none where that cannot be told.
+
+        Those that fail alone; or, where the others fail together still or none is left, the one without which all
+        others pass: a window or a group may have samples of several files.
+        """
+        alone = {number: why for number, one in enumerate(found) if (why := _failure(self._calibrated, [one]))}
+        good = [one for number, one in enumerate(found) if number not in alone]
+        if alone and good and not _failure(self._calibrated, good):
+            return alone
+        for number in range(len(found)):
+            others = [*found[:number], *found[number + 1 :]]
+            if others and not _failure(self._calibrated, others):
+                return {number: alone.get(number, reason)}
+        return alone if not good else {}
 
     def _near(self, ds: xr.Dataset, number: int) -> Samples:
         """Return the samples of a granule as steps get them, cut to the part with its margins."""
@@ -149,9 +161,9 @@ def _reject(tally: Tally, reason: str, count: int) -> None:
     tally.reasons += Counter({reason: count})
 
 
-def _failure(attempt: Callable[[Sequence[Samples]], object], samples: Samples) -> str:
+def _failure(attempt: Callable[[Sequence[Samples]], object], samples: Sequence[Samples]) -> str:
     try:
-        attempt([samples])
+        attempt(samples)
     except Exception as error:
         if is_outage(error):
             raise

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from ilrs_science import references, registry
 from ilrs_science.catalog import with_times
 from ilrs_science.errors import FormatError, StepError, foreign
+from ilrs_science.model.axis import Times
 from ilrs_science.model.good import GOOD
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import StepCall
@@ -36,10 +37,10 @@ def known(ds: xr.Dataset) -> list[str]:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is given for a reference parameter from a time on."""
+    """What is given for a reference parameter in a span of time, TAI ns, half-open."""
 
     since: int
-    """TAI ns."""
+    until: int
     given: Reference | tuple[Reference, Reference]
 
 
@@ -62,7 +63,7 @@ class BoundStep:
         return neighbours(self.function)
 
     def same(self, ds: xr.Dataset, time: int | None) -> xr.Dataset:
-        """Run it over samples, with the references valid at a time, or the first; as many come back.
+        """Run it over samples, with the references valid at a time; as many come back.
 
         Raises
         ------
@@ -93,27 +94,40 @@ class BoundStep:
     def choices(self) -> dict[str, list[Choice]]:
         """What there is to give for each reference parameter, in order of time; nothing where there is none at all."""
         return {
-            name: [Choice(pair[0].start, pair) for pair in pairwise(several)]
-            if name in self.pairs
-            else [Choice(one.start, one) for one in several]
+            name: _pairs(several) if name in self.pairs else [Choice(one.start, one.stop, one) for one in several]
             for name, several in self.references.items()
         }
 
+    @cached_property
+    def required(self) -> tuple[str, ...]:
+        """The reference parameters that cannot do without."""
+        parameters = step_parameters(self.function)
+        return tuple(name for name in self.references if parameters[name].required)
+
     def changes(self) -> list[int]:
-        """Return when one reference takes the place of another."""
-        return sorted({one.since for several in self.choices.values() for one in several[1:]})
+        """Return when what is given for references changes."""
+        return sorted({edge for several in self.choices.values() for one in several for edge in (one.since, one.until)})
+
+    def without_reference(self, times: Times) -> dict[str, NDArray[np.bool_]]:
+        """Return the times at which a reference that is required is not valid, by the reason why they are left out."""
+        found = {}
+        for name in self.required:
+            covered = np.zeros(len(times), bool)
+            for one in self.choices[name]:
+                covered |= (times >= one.since) & (times < one.until)
+            if not covered.all():
+                found[f"no {name} is valid then"] = ~covered
+        return found
 
     def _valid_at(self, time: int | None) -> dict[str, Any]:
-        """Return for each reference parameter what is valid at a time, or the first; None where there is none."""
+        """Return what is given for references at a time; for no sample, which has none, the first ones."""
         return {
-            name: next((one for one in reversed(several) if time is not None and one.since <= time), several[0]).given
-            if several
-            else None
+            name: next((one.given for one in several if time is None or one.since <= time < one.until), None)
             for name, several in self.choices.items()
         }
 
     def call(self, ds: xr.Dataset, time: int | None) -> xr.Dataset:
-        """Call it with locked samples, and the references valid at a time, or the first.
+        """Call it with locked samples, and the references valid at a time; for no sample, the first.
 
         Raises
         ------
@@ -130,7 +144,16 @@ class BoundStep:
             raise
         if not isinstance(out, xr.Dataset):
             raise StepError(f"step {name} returned {type(out).__name__}; expected an xarray.Dataset")
+        if loose := [str(key) for key, one in out.data_vars.items() if "time" not in one.dims]:
+            # It would be that of one window, or of one reference, among several; of which, the cut would say.
+            raise StepError(f"step {name} gave variables without time: {', '.join(loose)}; repeat them along time")
         return out
+
+
+def _pairs(several: Sequence[Reference]) -> list[Choice]:
+    """Return each reference with the one that was taken after it; the last one is valid at its own instant still."""
+    found = [Choice(before.start, after.start, (before, after)) for before, after in pairwise(several)]
+    return [*found[:-1], replace(found[-1], until=found[-1].until + 1)] if found else []
 
 
 def bound(call: StepCall, instrument: Instrument, site: Site) -> BoundStep:

@@ -13,7 +13,7 @@ from ilrs_science.catalog import sample_times
 from ilrs_science.errors import ProductError, StepError
 from ilrs_science.executors import items
 from ilrs_science.model.duration import Duration
-from ilrs_science.model.good import GOOD, within
+from ilrs_science.model.good import GOOD, joined_good, within
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part, StepCall, digest
@@ -23,7 +23,7 @@ from ilrs_science.model.site import Site
 from ilrs_science.model.values import value_faults
 from ilrs_science.reduction.calling import EVER, TAG, BoundStep, bound
 from ilrs_science.reduction.joining import joined
-from ilrs_science.reduction.lineage import Made
+from ilrs_science.reduction.lineage import Made, Mask, Positions
 from ilrs_science.reduction.pieces import Groups
 from ilrs_science.reduction.rows import Region, rows_of
 
@@ -42,10 +42,10 @@ def run_steps(ds: xr.Dataset, calls: Sequence[StepCall], instrument: Instrument,
         step = bound(call, instrument, site)
         if step.declared.makes_rows:
             made = made.then(rows_of(step, made.ds, region))
-            if not made.ds.sizes["time"] and GOOD not in made.ds.attrs:
-                return replace(made, complete=False)
         else:
-            made = made.then(_each(step, made.ds))
+            made = made.then(_each(step, made.ds, region))
+        if not made.complete:
+            return made
         region = region.within(call.margin)
     return made
 
@@ -91,10 +91,19 @@ def check_samples(instrument: Instrument, ds: xr.Dataset, carried: Collection[st
         raise ProductError(f"{instrument.name}: " + "; ".join(map(str, faults)))
 
 
-def _each(step: BoundStep, ds: xr.Dataset) -> Made:
-    """Run a step that gives back as many samples as it gets."""
+def _each(step: BoundStep, ds: xr.Dataset, region: Region) -> Made:
+    """Run a step that gives back as many samples as it gets; those without a reference that it needs are lost."""
+    made = Made.of_each(ds)
+    if lost := _without_reference(step, ds):
+        made = Made.of_some(ds, lost, region.is_mine(sample_times(ds)))
+        if not made.ds.sizes["time"] and GOOD not in ds.attrs:
+            return replace(made, complete=False)
+    return made.then(_of_all(step, made.ds))
+
+
+def _of_all(step: BoundStep, ds: xr.Dataset) -> Made:
     before = sample_times(ds)
-    out = _by_stretches(step, ds) if step.reach.samples else _by_references(step, ds)
+    out = _by_tags(step, ds)
     moved = np.abs(sample_times(out) - before)
     if (moved > step.margin).any():
         raise StepError(
@@ -106,53 +115,78 @@ def _each(step: BoundStep, ds: xr.Dataset) -> Made:
     return made.in_order(np.argsort(after, kind="stable")) if (after[1:] < after[:-1]).any() else made
 
 
-def _by_stretches(step: BoundStep, ds: xr.Dataset) -> xr.Dataset:
-    """Run a step over each stretch without a gap in which so many neighbours might be too far to be seen."""
-    stretches = Groups.of(sample_times(ds), None, step.reach.limit // step.reach.samples)
-    bare = ds.drop_attrs(deep=False)
-    pieces = [_by_references(step, bare.isel(time=one.samples)) for one in stretches.pieces()]
-    return joined(pieces).assign_attrs(ds.attrs) if pieces else _by_references(step, ds)
+def _without_reference(step: BoundStep, ds: xr.Dataset) -> dict[str, Mask]:
+    """Return the samples that have no reference that the step needs, by the reason why they are left out."""
+    times = sample_times(ds)
+    found: dict[str, Mask] = {}
+    for own, at in _tagged(step, ds):
+        for why, mask in own.without_reference(times[at]).items():
+            found.setdefault(why, np.zeros(len(times), bool))[at] = mask
+    return found
 
 
-def _by_references(step: BoundStep, ds: xr.Dataset) -> xr.Dataset:
-    """Run a step piece by piece where its references are others for samples of other tags, or change in time."""
-    if not step.keys:
-        return _by_times(step, ds)
+def _tagged(step: BoundStep, ds: xr.Dataset) -> list[tuple[BoundStep, Positions]]:
+    """Return samples by the tags that matter to the step, each with the step as it is for them."""
+    if not step.keys or not ds.sizes["time"]:
+        return [(step, np.arange(ds.sizes["time"]))]
     labels = np.stack([ds[f"{TAG}{key}"].values.astype("U") for key in step.keys])
     kinds, number = np.unique(labels, axis=1, return_inverse=True)
-    positions = [np.flatnonzero(number == one) for one in range(kinds.shape[1])]
-    pieces = [
-        _by_times(step.for_tags(dict(zip(step.keys, kind, strict=True))), ds.isel(time=at))
-        for kind, at in zip(kinds.T.tolist(), positions, strict=True)
+    return [
+        (step.for_tags(dict(zip(step.keys, kind, strict=True))), np.flatnonzero(number == one))
+        for one, kind in enumerate(kinds.T.tolist())
     ]
-    if not pieces:
+
+
+def _by_tags(step: BoundStep, ds: xr.Dataset) -> xr.Dataset:
+    """Run a step apart for samples of other tags, where its references are told apart by them."""
+    tagged = _tagged(step, ds)
+    if len(tagged) == 1:
+        return _by_stretches(tagged[0][0], ds)
+    pieces = [_by_stretches(own, ds.isel(time=at)) for own, at in tagged]
+    return joined(pieces).isel(time=np.argsort(np.concatenate([at for _, at in tagged]), kind="stable"))
+
+
+def _by_stretches(step: BoundStep, ds: xr.Dataset) -> xr.Dataset:
+    """Run a step that looks so many samples far over each stretch without a gap in which that might be too far."""
+    if not step.reach.samples or not ds.sizes["time"]:
         return _by_times(step, ds)
-    return joined(pieces).isel(time=np.argsort(np.concatenate(positions), kind="stable"))
+    stretches = Groups.of(sample_times(ds), None, step.reach.limit // step.reach.samples)
+    bare = ds.drop_attrs(deep=False)
+    pieces = [_by_times(step, bare.isel(time=one.samples)) for one in stretches.pieces()]
+    return joined(pieces).assign_attrs(ds.attrs)
 
 
 def _by_times(step: BoundStep, ds: xr.Dataset) -> xr.Dataset:
-    changes = step.changes()
-    if not changes or not (ds.sizes["time"] or _is_good_somewhere(ds, -EVER, EVER)):
-        return step.same(ds, None)
-    return _piecewise(step, ds, changes)
-
-
-def _piecewise(step: BoundStep, ds: xr.Dataset, changes: Sequence[int]) -> xr.Dataset:
-    """Run a step over the samples between changes, each time with those within the margin, and join what it makes."""
+    """Run a step piece by piece where its references change within the samples."""
     times = sample_times(ds)
-    pieces, positions = [], []
-    for low, high in pairwise([None, *changes, None]):
-        since, until = (-EVER if low is None else low), (EVER if high is None else high)
-        inside = (times >= since) & (times < until)
-        if not inside.any() and not _is_good_somewhere(ds, since, until):
+    spans = [
+        (low, high)
+        for low, high in pairwise([-EVER, *step.changes(), EVER])
+        if ((times >= low) & (times < high)).any() or _is_good_somewhere(ds, low, high)
+    ]
+    if len(spans) > 1:
+        return _piecewise(step, ds, spans)
+    return step.same(ds, spans[0][0] if spans else None)
+
+
+def _piecewise(step: BoundStep, ds: xr.Dataset, spans: Sequence[tuple[int, int]]) -> xr.Dataset:
+    """Run a step over the samples of each span, each time with those within the margin, and join what it makes."""
+    times = sample_times(ds)
+    pieces, positions, rest = [], [], []
+    for since, until in spans:
+        if step.without_reference(np.array([since])):
+            # There is no sample in it; a time of no events stays as it is.
+            rest.append(within(ds.attrs[GOOD], since, until))
             continue
+        inside = (times >= since) & (times < until)
         near = np.flatnonzero((times >= since - step.margin) & (times < until + step.margin))
-        piece = step.same(ds.isel(time=near), low)
+        piece = step.same(ds.isel(time=near), since)
         if GOOD in piece.attrs:
             piece.attrs[GOOD] = within(piece.attrs[GOOD], since, until)
         pieces.append(piece.isel(time=inside[near]))
         positions.append(np.flatnonzero(inside))
-    return joined(pieces).isel(time=np.argsort(np.concatenate(positions), kind="stable"))
+    made = joined(pieces).isel(time=np.argsort(np.concatenate(positions), kind="stable"))
+    return made.assign_attrs({GOOD: joined_good([made.attrs[GOOD], *rest])}) if rest else made
 
 
 def _is_good_somewhere(ds: xr.Dataset, since: int, until: int) -> bool:

@@ -34,6 +34,15 @@ class Made:
         each = np.arange(ds.sizes["time"])
         return cls(ds, each, each)
 
+    @classmethod
+    def of_some(cls, ds: xr.Dataset, lost: Mapping[str, Mask], mine: Mask) -> Made:
+        """Return those rows that are not lost, each standing for itself; who tells of a lost one, `mine` says."""
+        kept = np.flatnonzero(~np.any([np.zeros(ds.sizes["time"], bool), *lost.values()], axis=0))
+        row = np.full(ds.sizes["time"], -1, np.intp)
+        row[kept] = np.arange(len(kept))
+        told = {why: mask & mine for why, mask in lost.items()}
+        return cls(ds.isel(time=kept), row, kept, {why: mask for why, mask in told.items() if mask.any()})
+
     def then(self, later: Made) -> Made:
         """Return what came of the samples through both, `later` having been made of the rows of this."""
         here = self.row >= 0
@@ -44,11 +53,11 @@ class Made:
             again = np.zeros(len(self.row), bool)
             again[here] = mask[self.row[here]]
             lost[reason] = again | lost.get(reason, False)
-        return Made(later.ds, row, self.origin[later.origin], lost)
+        return Made(later.ds, row, self.origin[later.origin], lost, later.complete)
 
     def in_order(self, order: Positions) -> Made:
         """Return the rows in another order."""
         place = np.empty(len(order), np.intp)
         place[order] = np.arange(len(order))
         row = np.where(self.row >= 0, place[self.row], -1) if len(order) else self.row
-        return Made(self.ds.isel(time=order), row, self.origin[order], self.lost)
+        return Made(self.ds.isel(time=order), row, self.origin[order], self.lost, self.complete)

@@ -20,7 +20,7 @@ class Piece:
     number: int
     """Of the window or group."""
     begins: int
-    """The instant whose references it takes, TAI ns."""
+    """Time of its first sample, whose references it takes, TAI ns."""
     bounds: tuple[int, int]
     """Where its rows may lie, TAI ns, half-open."""
     kept: tuple[int, int]
@@ -39,14 +39,15 @@ def windows(times: Times, reach: Reach, span: tuple[int, int]) -> list[Piece]:
     """
     hop, first_half = reach.hop, reach.overlap // 2
     low, high = ((one - first_half) // hop for one in (span[0], span[1] - 1))
-    # A sample lies in as many windows as reach over it.
-    latest = np.unique(times // hop)
-    numbers = np.unique(latest[:, None] - np.arange(-(-reach.window // hop)))
+    latest, over = np.unique(times // hop), -(-reach.window // hop)
+    # A sample lies in as many windows as reach over it; which is less: those of the span, or those of all samples?
+    every = high - low + 1 <= len(latest) * over
+    numbers = np.arange(low, high + 1) if every else np.unique(latest[:, None] - np.arange(over))
     numbers = numbers[(numbers >= low) & (numbers <= high)]
     begins = numbers * hop
     edges = np.searchsorted(times, [begins, begins + reach.window])
     return [
-        Piece(slice(first, last), number, begin, (begin, begin + reach.window), _kept(begin, reach))
+        Piece(slice(first, last), number, int(times[first]), (begin, begin + reach.window), _kept(begin, reach))
         for number, begin, first, last in zip(numbers.tolist(), begins.tolist(), *edges.tolist(), strict=True)
         if last > first
     ]

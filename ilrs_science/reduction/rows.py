@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ilrs_science.model.axis import Axis, Times
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.good import GOOD
 from ilrs_science.model.quality import REJECTED, rejections
-from ilrs_science.reduction.calling import EVER, TAG, BoundStep, known, locked
+from ilrs_science.reduction.calling import TAG, BoundStep, known, locked
 from ilrs_science.reduction.joining import joined
 from ilrs_science.reduction.lineage import Made, Mask, Positions
 from ilrs_science.reduction.pieces import Groups, Piece, window_numbers, windows
@@ -70,25 +70,44 @@ def rows_of(step: BoundStep, ds: xr.Dataset, region: Region) -> Made:
     )
     samples = ds.isel(time=handed).drop_vars(REJECTED, errors="ignore").drop_attrs(deep=False)
     wanted = region.within(step.margin)
-    cut = _windows(step, samples, wanted) if step.declared.window else _groups(step, samples, wanted)
+    cut = _without_references(
+        _windows(step, samples, wanted) if step.declared.window else _groups(step, samples, wanted), step, samples
+    )
     rows, makers = _called(step, samples, cut.pieces, events=GOOD in ds.attrs)
     heirs = _heirs(samples, cut.number, rows, makers)
-    idle = np.isin(cut.number, [one.number for one in cut.pieces]) & (heirs < 0)
-    lost = rejected | {
-        why: _spread(mask, handed, fill=False, count=len(everywhere))
-        for why, mask in ((cut.complaint, cut.refused), (f"step {step.function.__name__} made nothing of it", idle))
-    }
+    idle = np.isin(cut.number, [one.number for one in cut.pieces]) & (heirs.row < 0)
+    refused = {**cut.refused, f"step {step.function.__name__} made nothing of it": idle}
+    lost = rejected | {why: _spread(mask, handed, fill=False, count=len(everywhere)) for why, mask in refused.items()}
     # Of rows outside of the region nobody knows here what they would be with all their samples.
     kept = np.flatnonzero(wanted.covers(sample_times(rows)))
-    row = _spread(np.arange(len(kept)), kept, fill=-1, count=rows.sizes["time"] + 1)[heirs]
+    place = _spread(np.arange(len(kept)), kept, fill=-1, count=rows.sizes["time"] + 1)
+    row = place[heirs.row]
     rows = rows.isel(time=kept).assign_attrs({key: one for key, one in ds.attrs.items() if key == GOOD})
-    origin = handed[_origins(sample_times(samples), row, sample_times(rows))]
-    rows = rows.assign_coords(
-        {name: ("time", ds[name].values[origin]) for name in known(ds) if name not in rows.variables}
-    )
+    own = _Own.of(cut.pieces, makers[kept])
+    origin = handed[own.origins(sample_times(samples), sample_times(rows), row, place[heirs.carried_by])]
+    rows = rows.assign_coords({name: ("time", ds[name].values[origin]) for name in known(ds)})
     mine = region.is_mine(everywhere)
     lost = {why: mask & mine for why, mask in lost.items() if (mask & mine).any()}
-    return Made(rows, _spread(row, handed, fill=-1, count=len(everywhere)), origin, lost)
+    whole = bool(rows.sizes["time"]) or GOOD in ds.attrs
+    return Made(rows, _spread(row, handed, fill=-1, count=len(everywhere)), origin, lost, complete=whole)
+
+
+def _without_references(cut: _Cut, step: BoundStep, samples: xr.Dataset) -> _Cut:
+    """Return the cut without the windows and groups at whose first sample there is no reference that the step needs."""
+    pieces, refused = [], dict(cut.refused)
+    for one in cut.pieces:
+        lacking = _for_piece(step, samples, one).without_reference(np.array([one.begins]))
+        for why in lacking:
+            refused[why] = refused.get(why, False) | (cut.number == one.number)
+        pieces += [] if lacking else [one]
+    return replace(cut, pieces=pieces, refused=refused)
+
+
+def _for_piece(step: BoundStep, samples: xr.Dataset, piece: Piece) -> BoundStep:
+    """Return a step with the references for the first sample of a piece."""
+    if not step.keys:
+        return step
+    return step.for_tags({key: str(samples[f"{TAG}{key}"].values[piece.samples.start]) for key in step.keys})
 
 
 def _spread(values: NDArray[Any], positions: Positions, *, fill: Any, count: int) -> NDArray[Any]:
@@ -106,16 +125,14 @@ class _Cut:
     """Of the window or group of each sample."""
     pieces: Sequence[Piece]
     """What the step is to be called with."""
-    refused: Mask
-    """Samples that it is not called with, whichever part they belong to."""
-    complaint: str = ""
-    """Why."""
+    refused: Mapping[str, Mask] = field(default_factory=dict)
+    """Samples that it is not called with, by the reason, whichever part they belong to."""
 
 
 def _windows(step: BoundStep, samples: xr.Dataset, wanted: Region) -> _Cut:
     times = sample_times(samples)
     pieces = windows(times, step.reach, (wanted.start, wanted.stop))
-    return _Cut(window_numbers(times, step.reach), pieces, np.zeros(len(times), bool))
+    return _Cut(window_numbers(times, step.reach), pieces)
 
 
 def _groups(step: BoundStep, samples: xr.Dataset, wanted: Region) -> _Cut:
@@ -130,7 +147,7 @@ def _groups(step: BoundStep, samples: xr.Dataset, wanted: Region) -> _Cut:
         for one in groups.pieces()
         if not long[one.number] and one.bounds[0] < wanted.stop and one.bounds[1] > wanted.start
     ]
-    return _Cut(groups.number, pieces, long[groups.number], f"{label} is the same for longer than {Duration(limit)}")
+    return _Cut(groups.number, pieces, {f"{label} is the same for longer than {Duration(limit)}": long[groups.number]})
 
 
 def _called(
@@ -143,9 +160,11 @@ def _called(
         none = samples.isel(time=slice(0, 0))
         return (_made_of_none(step, none) if events else none), np.zeros(0, np.int64)
     lengths = [one.sizes["time"] for one in made]
-    rows = with_times(joined(made).drop_vars("time", errors="ignore"))
+    rows = with_times(joined(made))
     if "quality" not in rows:
-        rows = rows.assign(quality=_all_flags(samples["quality"], pieces, lengths, tuple(map(str, rows.dims))))
+        rows = rows.assign(quality=_all_flags(samples["quality"], pieces, lengths, rows.sizes))
+    elif not rows["quality"].attrs:
+        rows = rows.assign(quality=rows["quality"].assign_attrs(samples["quality"].attrs))
     return rows, np.repeat([one.number for one in pieces], lengths)
 
 
@@ -155,7 +174,7 @@ def _made_of_none(step: BoundStep, none: xr.Dataset) -> xr.Dataset:
     Few can do that without one; then those after it get the variables that it was given.
     """
     try:
-        rows = step.call(none, -EVER)
+        rows = step.call(none, None)
     except Exception as error:
         if is_outage(error):
             raise
@@ -164,10 +183,10 @@ def _made_of_none(step: BoundStep, none: xr.Dataset) -> xr.Dataset:
 
 
 def _all_flags(
-    quality: xr.DataArray, pieces: Sequence[Piece], lengths: Sequence[int], dims: Sequence[str]
+    quality: xr.DataArray, pieces: Sequence[Piece], lengths: Sequence[int], sizes: Mapping[Hashable, int]
 ) -> xr.DataArray:
     """Return for each row all flags of the samples that it was made of, along those dimensions that rows have."""
-    kept = [str(name) for name in quality.dims if name in dims and name != "time"]
+    kept = [str(name) for name, size in quality.sizes.items() if sizes.get(name) == size and name != "time"]
     values = quality.transpose("time", *kept, ...).values
     few = np.bitwise_or.reduce(values, axis=tuple(range(1 + len(kept), values.ndim)))
     each = np.stack([np.bitwise_or.reduce(few[one.samples]) for one in pieces])
@@ -176,10 +195,10 @@ def _all_flags(
 
 def _rows_of_piece(step: BoundStep, samples: xr.Dataset, piece: Piece) -> xr.Dataset:
     name = step.function.__name__
-    tags = {key: str(samples[f"{TAG}{key}"].values[piece.samples.start]) for key in step.keys}
-    out = (step.for_tags(tags) if tags else step).call(samples.isel(time=piece.samples), piece.begins)
-    if "time" not in out.dims or "tai" not in out.variables:
+    out = _for_piece(step, samples, piece).call(samples.isel(time=piece.samples), piece.begins)
+    if "time" not in out.dims or "tai" not in out.variables or out["tai"].dims != ("time",):
         raise StepError(f"step {name} gave rows without tai along time; each has its own, as a coordinate")
+    out = _as_known(out.set_coords("tai"))
     times = sample_times(out)
     low, high = piece.bounds
     if times.size and not low <= times.min() <= times.max() < high:
@@ -191,27 +210,70 @@ def _rows_of_piece(step: BoundStep, samples: xr.Dataset, piece: Piece) -> xr.Dat
     return out if np.array_equal(order, np.arange(len(times))) else out.isel(time=order)
 
 
-def _heirs(samples: xr.Dataset, number: NDArray[np.int64], rows: xr.Dataset, made_by: NDArray[np.int64]) -> Positions:
+def _as_known(out: xr.Dataset) -> xr.Dataset:
+    """Return rows with `tai` as samples have it, and a `sample`: their own, or a number that no sample has."""
+    if "sample" not in out.variables or out["sample"].dims != ("time",) or out["sample"].dtype != np.uint64:
+        none = np.zeros(out.sizes["time"], np.uint64)
+        out = out.drop_vars("sample", errors="ignore").assign_coords(sample=("time", none))
+    out = out.drop_vars("time", errors="ignore")
+    if out["tai"].dtype.kind == "M":
+        return out
+    return out.assign_coords(tai=("time", sample_times(out).view("M8[ns]")))
+
+
+@dataclass(frozen=True)
+class _Heirs:
+    """What became of samples."""
+
+    row: Positions
+    """The row that stands for each, or -1."""
+    carried_by: Positions
+    """The row that carries the number of each on, or -1."""
+
+
+def _heirs(samples: xr.Dataset, number: NDArray[np.int64], rows: xr.Dataset, makers: NDArray[np.int64]) -> _Heirs:
     """Return the row that stands for each sample, or -1.
 
-    It is the one that carries its `sample` number on, or else, of those that were made of its window or group, the
-    last one that is no later, or the first.
+    Of those that were made of its window or group it is the one that carries its `sample` number on, or else the last
+    one that is no later, or the first.
     """
     times, ends = sample_times(samples), sample_times(rows)
-    first, last = (np.searchsorted(made_by, number, side=side) for side in ("left", "right"))
+    first, last = (np.searchsorted(makers, number, side=side) for side in ("left", "right"))
     latest = np.searchsorted(ends, times, side="right") - 1
     found = np.where(last > first, np.clip(latest, first, last - 1), -1)
-    if "sample" in rows.coords and rows.sizes["time"]:
-        order = np.argsort(rows["sample"].values, kind="stable")
-        named = rows["sample"].values[order]
-        at = np.minimum(np.searchsorted(named, samples["sample"].values), len(named) - 1)
-        found = np.where(named[at] == samples["sample"].values, order[at], found)
-    return np.asarray(found, np.intp)
+    named = np.full(len(number), -1, np.intp)
+    if rows.sizes["time"]:
+        pairs = np.zeros(len(number) + len(makers), [("piece", "i8"), ("sample", "u8")])
+        pairs["piece"] = np.concatenate([number, makers])
+        pairs["sample"] = np.concatenate([samples["sample"].values, rows["sample"].values])
+        _, words = np.unique(pairs, return_inverse=True)
+        carrier = np.full(int(words.max()) + 1, -1, np.intp)
+        carrier[words[len(number) :][::-1]] = np.arange(len(makers))[::-1]
+        named = carrier[words[: len(number)]]
+    return _Heirs(np.where(named >= 0, named, found).astype(np.intp), named)
 
 
-def _origins(times: Times, row: Positions, ends: Times) -> Positions:
-    """Return the first sample that each row stands for, or else the one before it."""
-    found = np.maximum(np.searchsorted(times, ends, side="right") - 1, 0)
-    standing = np.flatnonzero(row >= 0)[::-1]
-    found[row[standing]] = standing
-    return np.asarray(found, np.intp)
+@dataclass(frozen=True)
+class _Own:
+    """Which samples the window or group of each row has."""
+
+    first: Positions
+    last: Positions
+
+    @classmethod
+    def of(cls, pieces: Sequence[Piece], makers: NDArray[np.int64]) -> _Own:
+        at = np.searchsorted([one.number for one in pieces], makers)
+        first = np.array([one.samples.start for one in pieces], np.intp)
+        last = np.array([one.samples.stop - 1 for one in pieces], np.intp)
+        return cls(first[at], last[at])
+
+    def origins(self, times: Times, ends: Times, row: Positions, carried_by: Positions) -> Positions:
+        """Return for each row the sample whose number it carries on, or the first one that it stands for.
+
+        Or else the one before it in its own window or group.
+        """
+        found = np.clip(np.searchsorted(times, ends, side="right") - 1, self.first, self.last)
+        for rows in (row, carried_by):
+            standing = np.flatnonzero(rows >= 0)[::-1]
+            found[rows[standing]] = standing
+        return np.asarray(found, np.intp)

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ilrs_science.errors import FormatError
 from ilrs_science.model.reference import Reference
@@ -30,13 +31,19 @@ class _Valid(BaseModel):
     start: UtcTime
     stop: UtcTime
 
+    @model_validator(mode="after")
+    def _has_length(self) -> Self:
+        if self.stop <= self.start:
+            raise ValueError("stop must come after start")
+        return self
+
 
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid")
     kind: str
     instrument: str | list[str]
     site: str = "*"
-    keys: dict[str, str] = {}
+    keys: dict[str, Annotated[str, Field(min_length=1)]] = {}
     valid: _Valid
     published: UtcTime
     payload: str = Field(pattern=r"^[^/\\][^\\]*$")

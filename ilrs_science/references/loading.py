@@ -35,7 +35,7 @@ def load(reference: Reference, reader: Callable[[Granule], xr.Dataset] | None = 
     if reader is None:
         payload = _payloads.get(reference.sha256, lambda: _read(reference))
     else:
-        key = (reference.sha256, reader.__module__, reader.__qualname__)
+        key = (reference.sha256, reference.kind, reader)
         payload = _payloads.get(key, lambda: _read_with(reader, reference))
     # A shallow copy: the locked arrays are shared, the mapping of names is not.
     return replace(reference, payload=payload.copy())

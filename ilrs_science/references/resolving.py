@@ -127,6 +127,8 @@ def pair_faults(found: Sequence[Reference], start: int, stop: int) -> list[str]:
         faults.append(f"none was taken at {isot(start)} or before")
     if not any(one.start >= stop - 1 for one in found):
         faults.append(f"none was taken at {isot(stop - 1)} or after")
+    if not faults and len(found) == 1:
+        faults.append(f"one alone was taken, at {isot(found[0].start)}")
     faults += [
         f"two were taken at {isot(one.start)}: {Path(before.url).name} and {Path(one.url).name}"
         for before, one in pairwise(found)

@@ -27,6 +27,7 @@ from ilrs_science.model.step import StepFunction, neighbours
 from ilrs_science.planning.plan import plan as make_plan
 from ilrs_science.planning.planned import CollectionPlan, Plan
 from ilrs_science.reduction.chain import run_steps, with_quality, with_sample_numbers, with_tags
+from ilrs_science.reduction.lineage import Made
 from ilrs_science.reduction.reading import with_good
 from ilrs_science.running.executing import ExecutorName
 from ilrs_science.running.report import Report as RunReport
@@ -203,15 +204,12 @@ class Case:
 
     def whole(self, reading: Reading) -> xr.Dataset:
         """Return the samples of a reading after all steps."""
-        return self.calibrate(reading, self.block(reading), "the whole granule")
+        return self.calibrate(reading, self.block(reading), "the whole granule").ds
 
-    def calibrate(
-        self, reading: Reading, ds: xr.Dataset, what: str, instrument: Instrument | None = None
-    ) -> xr.Dataset:
+    def calibrate(self, reading: Reading, ds: xr.Dataset, what: str, instrument: Instrument | None = None) -> Made:
         """Run the steps over samples; `what` names them in an error."""
         with blaming(f"the steps fail on {what} of {reading.granule.url}"):
-            made = run_steps(ds, reading.part.steps, instrument or self.instrument, reading.site, reading.part)
-            return made.ds
+            return run_steps(ds, reading.part.steps, instrument or self.instrument, reading.site, reading.part)
 
     @property
     def makes_rows(self) -> bool:

@@ -18,6 +18,7 @@ from ilrs_science.catalog import sample_times
 from ilrs_science.model.good import GOOD
 from ilrs_science.model.step import StepFunction
 from ilrs_science.reduction.chain import check_samples
+from ilrs_science.reduction.lineage import Made
 from ilrs_science.testing.case import Case, Reading, blaming, region_of
 from ilrs_science.testing.checks_of_values import check_owned_up
 from ilrs_science.testing.comparison import difference
@@ -89,8 +90,11 @@ def block_boundaries(case: Case) -> None:
             axis, margin = here.part.axis, here.part.margin
             near = (times >= axis.start - margin) & (times < axis.stop + margin)
             what = f"samples {first} to {last - 1} of {len(times)}"
-            cut = case.calibrate(here, block.isel(time=near), what)
-            if words := difference(_inside(whole, here), _inside(cut, here), names):
+            cut = _inside(case.calibrate(here, block.isel(time=near), what).ds, here)
+            expected = _inside(whole, here)
+            if not cut.sizes["time"] and not expected.sizes["time"]:
+                continue  # no window or group has a row here, and nobody knows what variables one would have
+            if words := difference(expected, cut, names):
                 raise ConformanceError(
                     f"{what} alone give another result than with all others: {words}; the steps declare that they look "
                     f"{reading.part.margin / 1e9:g} s to either side; say how far with @step(margin=...)"
@@ -133,7 +137,7 @@ def edge_blocks(case: Case) -> None:
                     out = case.calibrate(extreme, block, what)
                     _check_shape(case, extreme, block, out)
                 if what == _NOT_A_NUMBER:
-                    check_owned_up(case, case.whole(reading), out, what)
+                    check_owned_up(case, case.whole(reading), out.ds, what)
 
 
 def _run_wrapped(case: Case, wrap: Callable[[StepFunction], StepFunction]) -> None:
@@ -168,10 +172,11 @@ def _cuts(count: int) -> list[tuple[int, int]]:
     return sorted(tiles | singles)
 
 
-def _check_outcome(case: Case, reading: Reading, block: xr.Dataset, out: xr.Dataset) -> None:
+def _check_outcome(case: Case, reading: Reading, block: xr.Dataset, made: Made) -> None:
     """Raise unless calibrated samples fit the product in form and value, are as many as before, and have times."""
-    check_samples(case.instrument, out, _carried(case, reading))
-    _check_shape(case, reading, block, out)
+    if made.complete:
+        check_samples(case.instrument, made.ds, _carried(case, reading))
+    _check_shape(case, reading, block, made)
 
 
 def _carried(case: Case, reading: Reading) -> set[str]:
@@ -186,11 +191,14 @@ def _carried(case: Case, reading: Reading) -> set[str]:
     return {str(one.attrs["units"]) for one in given if "units" in one.attrs}
 
 
-def _check_shape(case: Case, reading: Reading, block: xr.Dataset, out: xr.Dataset) -> None:
+def _check_shape(case: Case, reading: Reading, block: xr.Dataset, made: Made) -> None:
     """Raise unless calibrated samples fit the product in form, are as many as before, and still have times.
 
     What impossible input makes of the values the engine refuses by name.
     """
+    if not made.complete:
+        return
+    out = made.ds
     if faults := case.instrument.product.check(out):
         raise ConformanceError("; ".join(map(str, faults)))
     if len(sample_times(out)) != block.sizes["time"] and not case.makes_rows:

@@ -23,6 +23,8 @@ from ilrs_science.reduction.lineage import Made
 from ilrs_science.reduction.pieces import windows
 from ilrs_science.reduction.rows import Region, rows_of
 from ilrs_science.running.report import Report
+from ilrs_science.testing.case import prepare
+from ilrs_science.testing.checks import CHECKS
 
 pytestmark = pytest.mark.usefixtures("toys")
 
@@ -151,7 +153,7 @@ def test_a_row_that_carries_its_sample_on_stands_for_that_one() -> None:
     ("gives", "said"),
     [
         (lambda ds: first_of(ds).drop_vars("tai"), "gave rows without tai along time"),
-        (lambda ds: ds.isel(time=0), "gave rows without tai along time"),
+        (lambda ds: ds.isel(time=0), "gave variables without time: turn, b, quality; repeat them along time"),
         (lambda ds: ds.assign_coords(tai=ds.tai + np.timedelta64(9, "s")), "gave a row at .*, outside of its samples"),
         (lambda ds: first_of(ds).assign({f"v{ds.turn.values[0]}": ("time", [1])}), "v1, v2: there for some samples"),
         (lambda ds: ds["b"], "returned DataArray; expected an xarray.Dataset"),
@@ -252,3 +254,77 @@ def test_a_window_longer_than_the_axis_is_warned_of(campaign: Campaign) -> None:
     ]
     with pytest.raises(PlanError, match="looks 59 s"):
         ilrs.plan(campaign.pipeline(8, sites=["a"], steps=steps), strict=True)
+
+
+def test_a_number_without_time_is_a_fault_since_it_would_be_that_of_one_window_among_several() -> None:
+    @step(window="2 s")
+    def mean(ds: xr.Dataset) -> xr.Dataset:
+        return ds.assign(mean=ds.b.mean())
+
+    with pytest.raises(StepError, match="step mean gave variables without time: mean; repeat them along time"):
+        rows(mean, samples([0, 0, 0]))
+
+
+def test_each_sample_is_counted_once_whatever_numbers_rows_carry_on() -> None:
+    @step(window="4 s", overlap="3 s")
+    def first_in_the_middle(ds: xr.Dataset) -> xr.Dataset:
+        middle = ds.tai.values[ds.sizes["time"] // 2]
+        return ds.isel(time=[0]).assign_coords(tai=("time", [middle]))
+
+    @step(window="4 s")
+    def coarse(ds: xr.Dataset) -> xr.Dataset:
+        if ds.sizes["time"] < 4:
+            return first_of(ds)
+        return ds[["b"]].coarsen(time=2).mean()  # the number of a sample becomes a float
+
+    for made in (rows(first_in_the_middle, samples([0] * 12)), rows(coarse, samples([0] * 12))):
+        counted = (made.row >= 0).astype(int) + sum(mask.astype(int) for mask in made.lost.values())
+        assert (counted[made.row >= 0] == 1).all()
+        assert made.ds.sample.dtype == np.uint64
+        assert set(made.ds.sample.values) <= set(range(12))
+
+
+def test_a_row_without_a_sample_is_known_by_one_of_its_own_window() -> None:
+    @step(window="6 s")
+    def on_a_grid(ds: xr.Dataset) -> xr.Dataset:
+        begin = ds.tai.values.astype(np.int64)[0] // (6 * SECOND) * 6 * SECOND
+        times = begin + SECOND * np.arange(6)
+        return xr.Dataset({"b": ("time", np.zeros(6))}, {"tai": ("time", times)})
+
+    made = rows(on_a_grid, samples([0] * 20).isel(time=[2, 15]))
+    windows_of_rows = made.ds.tai.values.astype(np.int64) // (6 * SECOND)
+    windows_of_samples = {2: (START + 2 * SECOND) // (6 * SECOND), 15: (START + 15 * SECOND) // (6 * SECOND)}
+    assert [windows_of_samples[int(one)] for one in made.ds.sample.values] == windows_of_rows.tolist()
+
+
+def test_a_window_that_reaches_over_two_files_costs_the_one_without_which_all_others_pass(campaign: Campaign) -> None:
+    begin = next(s for s in range(6) if (START // SECOND + s) % 6 == 0)
+    campaign.write("0.toy", "a", range(begin, begin + 3))
+    campaign.write("1.toy", "a", range(begin + 3, begin + 9), [raw.GOOD] * 5 + [raw.BREAKS_STEPS])
+    campaign.write("2.toy", "a", range(begin + 9, begin + 12))
+    steps = [{"sums_of_windows": {"window": "6 s", "overlap": "0 s"}}]
+    _, report = run(campaign, steps, count=24, layout={"chunk": 24, "shard": 24})
+    assert [Path(url).name for url in report.rejected] == ["1.toy"]
+    assert report.counts.placed == 6
+
+
+def test_the_kit_passes_steps_that_see_windows_and_groups(campaign: Campaign) -> None:
+    path = campaign.write("0.toy", "a", range(40))
+    windows_and_groups: list[Any] = [
+        {"less_mean": {"window": "6 s", "overlap": "2 s"}},
+        {"turns": {"turn": "4 s"}},
+        {"sums": {"limit": "4 s"}},
+        "to_units",
+    ]
+    with prepare(clock.instrument, [path], steps=windows_and_groups) as case:
+        for name in ("block_boundaries", "edge_blocks", "schema", "repeatable", "every_sample_counted"):
+            CHECKS[name](case)
+
+
+def test_a_hop_that_is_tiny_beside_its_window_is_refused_before_it_eats_the_memory() -> None:
+    @step(window="1 h", overlap="3599999999999 ns")
+    def absurd(ds: xr.Dataset) -> xr.Dataset:
+        return ds
+
+    with pytest.raises(PluginError, match=r"a window of 1 h every 1 ns; a sample is in at most 1000 windows"):
+        reach(absurd, {})

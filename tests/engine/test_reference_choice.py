@@ -237,3 +237,114 @@ def test_two_darks_of_one_instant_are_told_wherever_they_lie(campaign: Campaign)
     campaign.references.pop()
     campaign.refer("gain", -1, 5, 2)  # the same again
     gains(campaign, step="between")
+
+
+def test_two_sites_of_which_one_has_its_own_reference_are_run_together(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", range(8))
+    campaign.write("1.toy", "bb", range(8))
+    campaign.refer("gain", -100, 100, 2)
+    campaign.refer("gain", 2, 4, 3, site="a")
+    assert gains(campaign, sites=["a", "bb"])[0] == [2, 2, 3, 3, 2, 2, 2, 2]
+
+
+def test_readers_made_by_one_function_are_told_apart(campaign: Campaign) -> None:
+    def reader(number: int) -> Any:
+        def read(_: Any) -> xr.Dataset:
+            return xr.Dataset({"v": ((), number)})
+
+        return read
+
+    dark, flat = (Reference("i", kind, "*", 0, 1, 0, "1" * 64, "/nowhere.fits") for kind in ("dark", "flat"))
+    found = [int(references.load(one, reader(number))["v"]) for number, one in enumerate((dark, flat))]
+    assert found == [0, 1]
+
+
+def test_neighbours_of_a_step_are_those_of_the_same_tags_in_any_cut(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", range(0, 12, 2), tags={"filter": "red"})
+    campaign.write("1.toy", "a", range(1, 12, 2), tags={"filter": "blue"})
+    for one in ("red", "blue"):
+        campaign.refer("gain", -100, 100, 1, keys={"filter": one})
+    made = []
+    for chunk in (1, 3, 12):
+        layout = {"chunk": chunk, "shard": chunk}
+        made.append(gains(campaign, 12, {"five_by_reference": {"limit": "4 s"}}, layout=layout)[0])
+        shutil.rmtree(campaign.folder / "cube.zarr")
+    assert made[0] == made[1] == made[2]
+    truth = raw.counts_at(START + SECOND * np.arange(12), "a")
+    assert made[0][4] == pytest.approx(truth[[0, 2, 4, 6, 8]].sum() / truth[4])
+
+
+@pytest.mark.parametrize("keys", [{}, {"filter": "red"}])
+def test_a_sample_that_is_moved_to_where_no_reference_is_valid_is_left_out_by_name(
+    campaign: Campaign, keys: dict[str, str]
+) -> None:
+    campaign.write("0.toy", "a", range(4), tags={"filter": "red"})
+    campaign.refer("clock", -100, 100, -3 * SECOND)
+    campaign.refer("gain", -100, 5, 2, keys=keys)
+    steps = [{"set_clock": {"limit": "3 s"}}, "by_reference", "to_units"]
+    if not keys:
+        assert "none is valid" in faults(campaign, steps=steps)
+        return
+    _, report = gains(campaign, steps=steps)
+    assert (report.counts.placed, report.reasons) == (2, {"no gain is valid then": 2})
+
+
+def test_margins_before_the_axis_without_a_reference_are_no_neighbours_in_any_cut(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", range(-8, 8))
+    campaign.refer("gain", -100, -6, 2)
+    campaign.refer("gain", 0, 100, 5)
+    steps = ["by_reference", {"sum_near": {"window": "7 s"}}, "to_units"]
+    made = []
+    for chunk in (1, 3, 8):
+        layout = {"chunk": chunk, "shard": chunk}
+        made.append(gains(campaign, steps=steps, layout=layout)[0])
+        shutil.rmtree(campaign.folder / "cube.zarr")
+    assert made[0] == made[1] == made[2]
+    truth = raw.counts_at(START + SECOND * np.arange(-8, 8), "a")
+    assert made[0][0] == pytest.approx((2 * truth[[1]].sum() + 5 * truth[8:16].sum()) / truth[8])
+
+
+def test_an_optional_reference_is_none_where_it_is_not_valid_in_any_cut(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", range(8))
+    campaign.refer("gain", -100, 3, 2)
+    for chunk in (1, 3, 8):
+        assert (
+            gains(campaign, step="by_reference_if_any", layout={"chunk": chunk, "shard": chunk})[0] == [2] * 3 + [1] * 5
+        )
+        shutil.rmtree(campaign.folder / "cube.zarr")
+
+
+def test_references_that_are_for_others_leave_a_cube_as_it_is(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", range(8), tags={"filter": "red", "empty": ""})
+    campaign.refer("gain", -100, 100, 2)
+    gains(campaign)
+    campaign.refer("gain", -100, 100, 3, keys={"filter": "blue"})
+    campaign.refer("gain", -100, 100, 4, keys={"filter": "red"}, site="elsewhere")
+    campaign.refer("gain", -100, 100, 2, keys={"empty": "no"})
+    plan = ilrs.plan(campaign.pipeline(8, sites=["a"], steps=["by_reference", "to_units"]))
+    assert plan.diff.counts() == {"done": 2}
+
+
+def test_when_a_reference_begins_is_part_of_the_result_since_a_step_may_ask_it(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", range(8))
+    campaign.refer("gain", -100, 100, 2)
+    gains(campaign)
+    campaign.references.clear()
+    campaign.refer("gain", -50, 100, 2)
+    plan = ilrs.plan(campaign.pipeline(8, sites=["a"], steps=["by_reference", "to_units"]))
+    assert plan.diff.counts() == {"references": 2}
+
+
+def test_flats_need_to_be_valid_only_where_files_of_their_filter_are(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", [0, 1], tags={"filter": "red"})
+    campaign.write("1.toy", "a", [6, 7], tags={"filter": "red"})
+    campaign.refer("gain", 0, 2, 2, keys={"filter": "red"})
+    campaign.refer("gain", 6, 8, 3, keys={"filter": "red"})
+    found, _ = gains(campaign, layout={"chunk": 8, "shard": 8})
+    assert [found[at] for at in (0, 1, 6, 7)] == [2, 2, 3, 3]
+
+
+def test_one_dark_alone_is_not_before_and_after(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", [3])
+    campaign.refer("gain", 3, 4, 1)
+    assert "one alone was taken, at" in faults(campaign, "between")

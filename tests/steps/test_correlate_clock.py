@@ -10,7 +10,7 @@ from ilrs_science.geometry import Clock, parse_utc
 from ilrs_science.geometry.labels import both_times
 from ilrs_science.model.quality import COMMON_FLAGS, flag_attributes, flag_table
 from ilrs_science.model.reference import Reference
-from ilrs_science.model.step import declared_margin
+from ilrs_science.model.step import neighbours
 from ilrs_science.steps.correlate_clock import correlate_clock
 
 SECOND = 10**9
@@ -119,7 +119,7 @@ def test_up_to_the_limit_a_sample_may_move() -> None:
     ds = samples([5000, 5000, 5000], [10 * SECOND, -10 * SECOND, 10 * SECOND + 1])
     after = correlate_clock(ds, clock=clock(), limit=Duration("10 s"))
     assert tai(after).tolist() == [truth(5000), truth(5000), truth(5000) + 10 * SECOND + 1]
-    assert declared_margin(correlate_clock) == "limit"
+    assert neighbours(correlate_clock).margin == "limit"
 
 
 def test_beyond_the_tolerance_or_unknown_a_time_is_put_right_and_flagged() -> None:

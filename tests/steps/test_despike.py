@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from ilrs_science import Duration
 from ilrs_science.geometry.labels import both_times
-from ilrs_science.model.step import declared_margin
+from ilrs_science.model.step import neighbours
 from ilrs_science.steps.despike import despike
 
 SECOND = 10**9
@@ -61,7 +61,7 @@ def test_values_and_input_stay_as_they_are() -> None:
 
 
 def test_it_declares_that_it_needs_its_window_to_either_side() -> None:
-    assert declared_margin(despike) == "window"
+    assert neighbours(despike).margin == "window"
 
 
 def test_any_component_flags_the_sample() -> None:

@@ -84,6 +84,13 @@ def sum_of_five(ds: xr.Dataset, *, limit: Duration) -> xr.Dataset:
     return ds.assign(signal=("time", sum(padded[k : k + ds.sizes["time"]] for k in range(5))))
 
 
+@step(margin=2, limit="limit")
+def five_by_reference(ds: xr.Dataset, *, gain: Reference, limit: Duration) -> xr.Dataset:
+    """Do the same, and multiply by the gain."""
+    summed = sum_of_five(ds, limit=limit)
+    return summed.assign(signal=summed.signal * float(gain["gain"]))
+
+
 def _summed(ds: xr.Dataset) -> xr.Dataset:
     """Return one row in the middle of samples, which carries no quality."""
     times = ds.tai.values.astype(np.int64)
@@ -96,6 +103,11 @@ def _summed(ds: xr.Dataset) -> xr.Dataset:
 def by_dial(ds: xr.Dataset, *, dial: Reference | None) -> xr.Dataset:
     """Multiply by what a file of text says, if there is one."""
     return ds if dial is None else ds.assign(signal=ds.signal * float(dial["gain"]))
+
+
+def by_reference_if_any(ds: xr.Dataset, *, gain: Reference | None) -> xr.Dataset:
+    """Multiply by the gain, where there is one."""
+    return ds if gain is None else ds.assign(signal=ds.signal * float(gain["gain"]))
 
 
 def between(ds: xr.Dataset, *, gain: tuple[Reference, Reference]) -> xr.Dataset:
@@ -193,7 +205,20 @@ instrument = Instrument(
     load={"dial": read_gain},
     steps=(
         *(to_units, by_reference, set_clock, sum_near, sum_near_by_reference, flag_odd, at_site),
-        *(between, by_dial, on_a_telescope, dithers, turns, less_first, sums, sums_of_windows, less_mean, sum_of_five),
+        *(
+            between,
+            by_reference_if_any,
+            by_dial,
+            on_a_telescope,
+            dithers,
+            turns,
+            less_first,
+            sums,
+            sums_of_windows,
+            less_mean,
+            sum_of_five,
+            five_by_reference,
+        ),
         *(raises, shortens, drops_quality, drops_value, mutates, returns_nothing, moves_time, moves_time_too_far),
         *(widens_quality, moves_utc_alone, drops_tai, forgets_a_time),
     ),

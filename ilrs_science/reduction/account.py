@@ -19,6 +19,8 @@ type Mask = NDArray[np.bool_]
 
 OUTSIDE = "outside the axis"
 """Why a sample of a granule that reaches beyond the cube is in no part."""
+BESIDE = "beside a file on which a step failed"
+"""Why a sample of a granule within the cube is in no part: with and without that file it belongs to rows of others."""
 
 
 @dataclass

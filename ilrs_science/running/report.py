@@ -11,7 +11,7 @@ from typing import Any
 from ilrs_science.errors import TRY_AGAIN
 from ilrs_science.model.record import Counts, Record
 from ilrs_science.planning.planned import Plan
-from ilrs_science.reduction.account import OUTSIDE, Books, unread_granules
+from ilrs_science.reduction.account import BESIDE, OUTSIDE, Books, unread_granules
 from ilrs_science.store.cube import COMPLETE
 
 type Records = Mapping[tuple[int, int], Record]
@@ -92,7 +92,7 @@ def make_report(output: str, several: Sequence[Done], seconds: float) -> Report:
     every = list(chain.from_iterable(one.records.values() for one in several))
     finished = list(chain.from_iterable(one.finished for one in several))
     failed = tuple(chain.from_iterable(one.failed for one in several))
-    outside = 0 if failed else _outside(several, every)
+    outside = Counter[str]() if failed else _outside(several, every)
     return Report(
         output=output,
         parts=sum(len(one.plan.parts) for one in several),
@@ -116,10 +116,11 @@ def _check_books(done: Done) -> None:
         Books(plan.granules, plan.axis, plan.task.margin, plan.diff.gone, unread).outside(records.values())
 
 
-def _counts(several: Sequence[Done], records: Sequence[Record], outside: int) -> Counts:
+def _counts(several: Sequence[Done], records: Sequence[Record], outside: Counter[str]) -> Counts:
     """Return the samples of all raw files; those outside of all cubes, and those of copies, were in no part."""
     copies = {granule.url + granule.site: granule.count for one in several for granule in one.plan.duplicates}
-    apart = Counts(outside + sum(copies.values()), rejected=outside, duplicate=sum(copies.values()))
+    rejected, duplicate = outside.total(), sum(copies.values())
+    apart = Counts(rejected + duplicate, rejected=rejected, duplicate=duplicate)
     return sum((record.counts for record in records), apart)
 
 
@@ -134,17 +135,35 @@ def _gone(several: Sequence[Done], finished: Sequence[Record]) -> tuple[str, ...
     return tuple(dict.fromkeys(url for one in several for url in one.plan.diff.gone if url in held))
 
 
-def _outside(several: Sequence[Done], records: Sequence[Record]) -> int:
-    """Return how many samples of the raw files are in no part of any cube."""
+def _outside(several: Sequence[Done], records: Sequence[Record]) -> Counter[str]:
+    """Return how many samples of the raw files are in no part of any cube, by the reason.
+
+    Where steps failed on a file in one part and not in another, which rows its samples or those beside it belong to may
+    differ between the two. All other such samples lie outside the axis.
+    """
+    faults = {(one.sha256, one.site): one.fault for record in records for one in record.outcomes if one.fault}
+    within = {
+        (one.sha256, one.site)
+        for done in several
+        for one in done.plan.granules
+        if faults and done.plan.axis.start <= one.start and one.stop <= done.plan.axis.stop
+    }
+    found: Counter[str] = Counter()
+    for key, rest in _unread(several, records).items():
+        found[faults.get(key, BESIDE if key in within else OUTSIDE)] += rest
+    return +found
+
+
+def _unread(several: Sequence[Done], records: Sequence[Record]) -> dict[tuple[str, str], int]:
+    """Return how many samples of each granule no part has read."""
     counts = {(one.sha256, one.site): one.count for done in several for one in done.plan.granules}
     for key in {key for done in several for key in unread_granules(done.plan.parts, done.records)}:
         counts.pop(key, None)
-    for record in records:
-        for outcome in record.outcomes:
-            key = (outcome.sha256, outcome.site)
-            if key in counts:
-                counts[key] -= outcome.counts.read
-    return sum(max(0, rest) for rest in counts.values())
+    for outcome in (one for record in records for one in record.outcomes):
+        key = (outcome.sha256, outcome.site)
+        if key in counts:
+            counts[key] -= outcome.counts.read
+    return {key: max(0, rest) for key, rest in counts.items()}
 
 
 def _rejected(several: Sequence[Done], records: Sequence[Record]) -> dict[str, str]:
@@ -152,12 +171,12 @@ def _rejected(several: Sequence[Done], records: Sequence[Record]) -> dict[str, s
     return files | {one.url: one.fault for record in records for one in record.outcomes if one.fault}
 
 
-def _reasons(records: Sequence[Record], outside: int) -> dict[str, int]:
-    reasons: Counter[str] = Counter()
+def _reasons(records: Sequence[Record], outside: Counter[str]) -> dict[str, int]:
+    reasons = Counter(outside)
     for record in records:
         for outcome in record.outcomes:
             reasons.update(outcome.reasons)
-    return {**({OUTSIDE: outside} if outside else {}), **reasons}
+    return dict(reasons)
 
 
 def summary(report: Report) -> dict[str, Any]:

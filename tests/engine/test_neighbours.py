@@ -328,3 +328,17 @@ def test_a_hop_that_is_tiny_beside_its_window_is_refused_before_it_eats_the_memo
 
     with pytest.raises(PluginError, match=r"a window of 1 h every 1 ns; a sample is in at most 1000 windows"):
         reach(absurd, {})
+
+
+def test_samples_of_a_file_that_failed_in_one_part_are_not_said_to_be_outside_the_axis(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", range(6))
+    campaign.write("1.toy", "a", range(6, 12), [raw.GOOD] * 3 + [raw.BREAKS_STEPS] + [raw.GOOD] * 2)
+    campaign.write("2.toy", "a", range(12, 18))
+    steps = [{"sums_of_windows": {"window": "4 s", "overlap": "1 s"}}]
+    for shard in (2, 3, 4, 18):
+        output = {"layout": {"chunk": shard, "shard": shard}, "output": str(campaign.folder / f"{shard}.zarr")}
+        asked = campaign.pipeline(18, sites=["a"], steps=[*steps, "to_units"], **output)
+        report = ilrs.run(asked, executor="serial")
+        assert report.counts.read == 18
+        said = {"ValueError: a sample breaks this step", "beside a file on which a step failed"}
+        assert set(report.reasons) <= said | {"another sample is in its slot"}

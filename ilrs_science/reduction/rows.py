@@ -94,6 +94,8 @@ def rows_of(step: BoundStep, ds: xr.Dataset, region: Region) -> Made:
 
 def _without_references(cut: _Cut, step: BoundStep, samples: xr.Dataset) -> _Cut:
     """Return the cut without the windows and groups at whose first sample there is no reference that the step needs."""
+    if not step.required:
+        return cut
     pieces, refused = [], dict(cut.refused)
     for one in cut.pieces:
         lacking = _for_piece(step, samples, one).without_reference(np.array([one.begins]))

@@ -61,7 +61,7 @@ def test_a_cube_grows_on_the_same_slots(campaign: Campaign) -> None:
     assert (report.exit_code, report.counts.placed) == (0, 1334)
     whole = ilrs.run(pipeline(campaign, 20, output="whole.zarr"), executor="serial")
     grown, straight = values(campaign.folder / "cube.zarr"), values(Path(whole.output))
-    assert grown.identical(straight.assign_attrs(grown.attrs)) or (grown.tai.values == straight.tai.values).all()
+    assert all(grown[name].values.tobytes() == straight[name].values.tobytes() for name in ("tai", "value", "number"))
     assert check_cube(campaign.folder / "cube.zarr") == []
 
 
@@ -100,7 +100,5 @@ def test_a_step_in_words_that_are_none_is_a_fault_of_the_plan(campaign: Campaign
         ilrs.plan(
             pipeline(campaign, 20, time={"start": isot(START), "stop": isot(START + SECOND), "step": "66.666666667 Hz"})
         )
-    with pytest.raises(
-        PlanError, match=r"time.step: found 0.5 s; expected more than zero|found 500 ms|found 0.3 Hz; expected"
-    ):
+    with pytest.raises(PlanError, match=r"time\.step: found 0\.3 Hz; expected more than zero, at most stop - start"):
         ilrs.plan(pipeline(campaign, 20, time={"start": isot(START), "stop": isot(START + SECOND), "step": "0.3 Hz"}))

@@ -10,11 +10,11 @@ from dataclasses import replace
 from ilrs_science import formats
 from ilrs_science.errors import FormatError, OutageError, is_outage
 from ilrs_science.model.granule import Granule
-from ilrs_science.model.instrument import Instrument
+from ilrs_science.model.reader import Reader
 from ilrs_science.raw import beside, fetched, is_remote, labels_of, name_in, outages, plain_name, sha256_of
 
 
-def expected(instrument: Instrument, url: str) -> dict[str, list[str]]:
+def expected(instrument: Reader, url: str) -> dict[str, list[str]]:
     """Return the names that each companion of a file may have, the likeliest first.
 
     Raises
@@ -51,7 +51,7 @@ def with_format(granule: Granule) -> Granule:
     return replace(granule, format=granule.format or name, beside={**found, **granule.beside})
 
 
-def with_companions(granule: Granule, instrument: Instrument, stack: ExitStack) -> Granule:
+def with_companions(granule: Granule, instrument: Reader, stack: ExitStack) -> Granule:
     """Return a granule with the files that its instrument declares beside it; digests are still to be found.
 
     Parameters
@@ -80,7 +80,7 @@ def with_companions(granule: Granule, instrument: Instrument, stack: ExitStack) 
     return replace(granule, beside=found)
 
 
-def watched(url: str, instruments: Iterable[Instrument], known: Iterable[Granule]) -> set[str]:
+def watched(url: str, instruments: Iterable[Reader], known: Iterable[Granule]) -> set[str]:
     """Return the files whose change, coming or going may change what the index of a file says.
 
     Those that instruments declare, those that granules of it are known to have, and here also what a label of it may

@@ -11,13 +11,13 @@ from ilrs_science.catalog.companions import digested, with_companions, with_form
 from ilrs_science.catalog.table import Inventory, Rejection
 from ilrs_science.errors import IlrsError, is_outage
 from ilrs_science.model.granule import Granule
-from ilrs_science.model.instrument import Instrument
+from ilrs_science.model.reader import Reader
 from ilrs_science.raw import outages
 
 _THREADS = 8
 
 
-def hashed(found: Inventory, instruments: Iterable[Instrument] = ()) -> Inventory:
+def hashed(found: Inventory, instruments: Iterable[Reader] = ()) -> Inventory:
     """Return an inventory in which every granule and every file beside it has a digest.
 
     Parameters
@@ -39,7 +39,7 @@ def hashed(found: Inventory, instruments: Iterable[Instrument] = ()) -> Inventor
     return replace(found, granules=granules, rejected=(*found.rejected, *rejected))
 
 
-def _completed(granule: Granule, instrument: Instrument | None) -> Granule | Rejection:
+def _completed(granule: Granule, instrument: Reader | None) -> Granule | Rejection:
     declared = instrument.beside.keys() if instrument else set()
     hashed_all = granule.sha256 and all(one.sha256 for one in granule.beside.values())
     if hashed_all and declared <= granule.beside.keys():

@@ -12,7 +12,7 @@ from typing import Any
 
 import fsspec
 
-from ilrs_science.model.instrument import Instrument
+from ilrs_science.model.reader import Reader
 from ilrs_science.raw import is_remote, name_in
 
 _LABEL = re.compile(r"\.(lbl|xml|fmt|ceh|\d[A-Z]L)$", re.IGNORECASE)
@@ -22,7 +22,7 @@ _LABELLED = re.compile(r"\.(img|tab|dat|csv|qub|raw|bin|\d[A-Z])$", re.IGNORECAS
 _ABSENT = "absent"
 
 
-def claims(instrument: Instrument, url: str) -> bool:
+def claims(instrument: Reader, url: str) -> bool:
     """Whether an instrument takes files of this name."""
     return fnmatch(name_in(url), instrument.files)
 

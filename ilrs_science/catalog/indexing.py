@@ -19,7 +19,7 @@ from ilrs_science.catalog.times import sample_times, with_times
 from ilrs_science.errors import FormatError, IlrsError, OutageError, foreign, is_outage
 from ilrs_science.formats.opening import is_zip
 from ilrs_science.model.granule import Granule
-from ilrs_science.model.instrument import Instrument
+from ilrs_science.model.reader import Reader, read_with
 from ilrs_science.raw import fetched
 
 
@@ -36,7 +36,7 @@ class Indexed:
     """What tells that the files it depends on are as they were; empty if nothing does."""
 
 
-def index_file(url: str, site: str, candidates: Sequence[Instrument], *, by_format: bool) -> Indexed:
+def index_file(url: str, site: str, candidates: Sequence[Reader], *, by_format: bool) -> Indexed:
     """Return what is in a file; whatever a reader raises becomes the file's named reason.
 
     Parameters
@@ -75,7 +75,7 @@ class OtherKindError(FormatError):
     """A file is sound, and of another kind than the instrument takes."""
 
 
-def index_granule(instrument: Instrument, bare: Granule) -> list[Granule]:
+def index_granule(instrument: Reader, bare: Granule) -> list[Granule]:
     """Return what a file holds for an instrument, by its own `index` or by reading it once.
 
     Raises
@@ -89,7 +89,7 @@ def index_granule(instrument: Instrument, bare: Granule) -> list[Granule]:
     found = _of_kind([replace(one, tags=_as_text(one.tags)) for one in found], instrument.where)
     for granule in found:
         # Of events there may be none, in a time in which there could have been some.
-        if granule.count < (0 if instrument.product.counts_events else 1):
+        if granule.count < (0 if instrument.events else 1):
             raise FormatError("yields no sample")
         if granule.stop <= granule.start:
             raise FormatError(f"its span is empty: {granule.start} to {granule.stop}")
@@ -128,12 +128,12 @@ def rejected_counts(ds: xr.Dataset) -> dict[str, int]:
     return {str(reason): int(count) for reason, count in dict(ds.attrs.get("rejected", {})).items()}
 
 
-def _index_by_reading(instrument: Instrument, bare: Granule) -> Granule:
-    ds = with_times(instrument.read(bare))
+def _index_by_reading(instrument: Reader, bare: Granule) -> Granule:
+    ds = with_times(read_with(instrument, bare))
     times = sample_times(ds)
     span = times
-    if instrument.product.counts_events:
-        good = good_of(ds, instrument.product)
+    if instrument.events:
+        good = good_of(ds, instrument.events)
         span = np.concatenate([times, good["start"].values, good["stop"].values - 1])
     if not span.size:
         reasons = "; ".join(f"{count} rejected: {reason}" for reason, count in rejected_counts(ds).items())
@@ -147,12 +147,12 @@ def _index_by_reading(instrument: Instrument, bare: Granule) -> Granule:
         start=int(span.min()),
         stop=int(span.max()) + 1,
         count=times.size + sum(rejected_counts(ds).values()),
-        times=tuple(map(int, np.unique(times))) if instrument.product.exposures else (),
+        times=tuple(map(int, np.unique(times))) if instrument.exposures else (),
         tags=ds.attrs.get("tags", {}),
     )
 
 
-def _digest(found: Indexed, matching: Iterable[Instrument]) -> Indexed:
+def _digest(found: Indexed, matching: Iterable[Reader]) -> Indexed:
     """Return what was found with its digests, and with what tells later that nothing beside it changed.
 
     It comes after reading: what was read as a whole was hashed then.
@@ -161,7 +161,7 @@ def _digest(found: Indexed, matching: Iterable[Instrument]) -> Indexed:
     return replace(found, granules=tuple(map(digested, found.granules)), beside=beside)
 
 
-def _by_instrument(bare: Granule, matching: Iterable[Instrument], stack: ExitStack) -> Indexed:
+def _by_instrument(bare: Granule, matching: Iterable[Reader], stack: ExitStack) -> Indexed:
     taken: dict[str, list[Granule]] = {}
     reasons: list[str] = []
     others: list[str] = []
@@ -172,7 +172,9 @@ def _by_instrument(bare: Granule, matching: Iterable[Instrument], stack: ExitSta
             with foreign(f"the reader of {instrument.name}"):
                 found = index_granule(instrument, whole)
             # Small instruments that share a reader share the file; two readers that both claim it are a tie.
-            taken.setdefault(instrument.read.__module__, []).extend(replace(one, beside=whole.beside) for one in found)
+            taken.setdefault(getattr(instrument.read, "__module__", ""), []).extend(
+                replace(one, beside=whole.beside) for one in found
+            )
         except Exception as error:  # noqa: BLE001 - whatever a reader raises is the file's reason
             said = f"{instrument.name}: {error if isinstance(error, IlrsError) else repr(error)}"
             (others if isinstance(error, OtherKindError) else reasons).append(said)

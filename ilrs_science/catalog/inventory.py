@@ -26,7 +26,7 @@ from ilrs_science.executors.items import Limits
 from ilrs_science.executors.local import local_pool
 from ilrs_science.executors.window import mapped
 from ilrs_science.model.granule import Granule
-from ilrs_science.model.instrument import Instrument
+from ilrs_science.model.reader import Reader
 
 _BATCH = 64
 """Files that a worker takes at once."""
@@ -100,7 +100,7 @@ class _Asked:
     """Where raw files lie."""
     inventories: tuple[str, ...]
     """Inventory files, which stand for what they list."""
-    candidates: list[Instrument]
+    candidates: list[Reader]
     by_format: bool
     """Whether the raw formats take what no instrument takes by name."""
     sites: Collection[str] | None
@@ -168,8 +168,8 @@ def _searched(asked: _Asked) -> _Searched:
     return found
 
 
-def _working_instruments() -> list[Instrument]:
-    found = []
+def _working_instruments() -> list[Reader]:
+    found: list[Reader] = []
     for plugin in registry.plugins("instruments"):
         try:
             found.append(registry.instrument(plugin.name))
@@ -188,7 +188,7 @@ def _readers(asked: _Asked) -> str:
 
 
 def _unchanged(
-    known: Inventory | None, states_now: Mapping[str, str], readers: str, candidates: Sequence[Instrument]
+    known: Inventory | None, states_now: Mapping[str, str], readers: str, candidates: Sequence[Reader]
 ) -> dict[str, Indexed]:
     """Return what is known of the files that are as they were, and so is all that lies beside them."""
     if known is None or known.readers != readers:

@@ -15,7 +15,7 @@ import fsspec
 from ilrs_science.catalog.files import claims, local_state, remote_state
 from ilrs_science.catalog.table import Rejection
 from ilrs_science.errors import FormatError
-from ilrs_science.model.instrument import Instrument
+from ilrs_science.model.reader import Reader
 
 _WILD = re.compile(r"[*?\[]")
 
@@ -30,7 +30,7 @@ class Listing:
     """That nothing matches, or what cannot be listed."""
 
 
-def expand(pattern: str, candidates: Iterable[Instrument]) -> Listing:
+def expand(pattern: str, candidates: Iterable[Reader]) -> Listing:
     """Return the files of a pattern.
 
     A path without wildcards stays as it is, so that its absence is named; so does a folder that is named like a file.
@@ -53,7 +53,7 @@ def expand(pattern: str, candidates: Iterable[Instrument]) -> Listing:
     return _remote(filesystem, path, pattern)
 
 
-def _local(path: str, pattern: str, candidates: Iterable[Instrument]) -> tuple[list[str], list[Rejection]]:
+def _local(path: str, pattern: str, candidates: Iterable[Reader]) -> tuple[list[str], list[Rejection]]:
     literal = not _WILD.search(path) or ("{site}" not in pattern and _is_there(path))
     if not literal:
         return _matching(path, pattern, candidates)
@@ -70,7 +70,7 @@ def _all_below(folder: str, pattern: str) -> tuple[list[str], list[Rejection]]:
     return files, [_unlisted(str(error.filename), error) for error in lost]
 
 
-def _matching(path: str, pattern: str, candidates: Iterable[Instrument]) -> tuple[list[str], list[Rejection]]:
+def _matching(path: str, pattern: str, candidates: Iterable[Reader]) -> tuple[list[str], list[Rejection]]:
     # Python's own glob follows links to folders, fsspec's does not.
     every = glob.glob(path, recursive=True)  # noqa: PTH207 - of text, as fsspec's
     files = [one for one in every if not _is_folder(one) or any(claims(each, one) for each in candidates)]

@@ -41,6 +41,7 @@ def instrument_as_json(one: Instrument) -> dict[str, Any]:
         "about": one.about,
         "partners": list(one.partners),
         "files": one.files,
+        "reads": one.reads,
         "contract": one.contract,
         "can_simulate": one.simulate is not None,
         "steps": [
@@ -63,9 +64,8 @@ def instrument_as_json(one: Instrument) -> dict[str, Any]:
 def instrument(described: Mapping[str, Any]) -> None:
     """Print an instrument."""
     CONSOLE.print(f"[bold]{described['name']}[/]: {escape(described['about'] or 'no description')}")
-    CONSOLE.print(
-        f"files {described['files']}; partners {', '.join(described['partners']) or 'unknown'}", highlight=False
-    )
+    of = f"cubes of {described['reads']}" if described["reads"] else f"files {described['files']}"
+    CONSOLE.print(f"{of}; partners {', '.join(described['partners']) or 'unknown'}", highlight=False)
     table = new_table("step", "parameters", "what it does")
     for one in described["steps"]:
         given = ", ".join(n if v is None else f"{n}={v}" for n, v in one["parameters"].items())

@@ -69,8 +69,7 @@ def code_of(instrument: Instrument, steps: Iterable[StepFunction], formats: Iter
     PluginError
         There is no such format, or a module that makes data is missing.
     """
-    index = [instrument.index] if instrument.index else []
-    origins = origins_of([instrument.read, *index, *instrument.load.values(), *steps])
+    origins = origins_of([*filter(None, (instrument.read, instrument.index)), *instrument.load.values(), *steps])
     folders = search_path()
     closure = _closure(origins, _known_formats(formats), folders)
     ours = [place for place in closure.modules.values() if is_ours(place)]

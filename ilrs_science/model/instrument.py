@@ -30,14 +30,18 @@ class Instrument:
 
     name: str
     """Unique name, as pipelines write it."""
-    files: str
+    files: str = ""
     """Glob of its file names."""
-    read: Callable[[Granule], xr.Dataset]
+    read: Callable[[Granule], xr.Dataset] | None = None
     """Samples of one granule."""
-    steps: tuple[StepFunction, ...]
+    steps: tuple[StepFunction, ...] = ()
     """Its reduction, in order; a pipeline may choose others."""
-    product: Product
+    product: Product = None  # type: ignore[assignment] # every instrument has one; `__post_init__` says so
     """What comes out."""
+    reads: str = ""
+    """Instead of `files` and `read`: the instrument whose finished cubes it takes as raw data. Its samples are the
+    cells of those that are not missing, with all variables of the cube, at the middle of their slot or at their own
+    time where the cube has kept it."""
     index: Callable[[Granule], Iterable[Granule]] | None = None
     """What is in a file: the same granule with site, span and count filled in, or one for each site of the file. By
     default the file is read once; then the site is `ds.attrs["site"]`, or comes from the path."""
@@ -64,18 +68,51 @@ class Instrument:
 
     def __post_init__(self) -> None:
         steps: Any = self.steps
+        product: Any = self.product
+        if not isinstance(product, Product):
+            raise TypeError(f"instrument {self.name}: product is {product!r}; expected a Product")
         if not isinstance(steps, tuple):
             raise TypeError(
                 f"instrument {self.name}: steps is {steps!r}; expected a tuple of functions, such as (one,)"
             )
-        parts = {"read": self.read, "index": self.index} | {f"steps[{n}]": one for n, one in enumerate(steps)}
-        parts |= {f"load[{kind!r}]": one for kind, one in self.load.items()}
-        for part, found in parts.items():
-            if not isinstance(found, FunctionType) and (part, found) != ("index", None):
+        for part, found in self._functions().items():
+            if not isinstance(found, FunctionType):
                 raise TypeError(f"instrument {self.name}: {part} is {_described(found)}; expected a plain function")
         names = ", ".join(one.__name__ for one in steps)
         if len({one.__name__ for one in steps}) < len(steps):
             raise ValueError(f"instrument {self.name}: its steps are called {names}; pipelines need unique names")
+        if problem := self._problem():
+            raise ValueError(f"instrument {self.name}: {problem}")
+
+    @property
+    def flags(self) -> Mapping[str, int]:
+        """Masks of its quality flags, by their meanings."""
+        return self.product.flags
+
+    @property
+    def events(self) -> Product | None:
+        """Its product where that counts events: a file says then when the instrument was good."""
+        return self.product if self.product.counts_events else None
+
+    @property
+    def exposures(self) -> bool:
+        """Whether its samples are exposures, each with an instant of its own on the axis."""
+        return self.product.exposures
+
+    def _functions(self) -> dict[str, object]:
+        """Return what has to be a plain function, by what it is."""
+        named: dict[str, object] = {"read": self.read, "index": self.index}
+        given = {name: one for name, one in named.items() if one is not None or (name == "read" and not self.reads)}
+        given |= {f"steps[{number}]": one for number, one in enumerate(self.steps)}
+        return given | {f"load[{kind!r}]": one for kind, one in self.load.items()}
+
+    def _problem(self) -> str:
+        of_files = [name for name in ("files", "read", "index", "beside", "where") if getattr(self, name)]
+        if self.reads and of_files:
+            return f"it reads cubes of {self.reads}; {' and '.join(of_files)} belong to raw files"
+        if self.reads == self.name:
+            return "it reads its own cubes; an instrument reads those of another one"
+        return "" if self.reads or self.files else "files is missing: a glob of its file names, such as '*.mag'"
 
 
 def _described(found: object) -> str:

@@ -14,6 +14,7 @@ from ilrs_science.model.part import StepCall
 from ilrs_science.model.product import Place
 from ilrs_science.planning.calls import bind_steps
 from ilrs_science.planning.faults import layout_faults, raw_faults, regular_size_faults, site_faults, time_faults
+from ilrs_science.planning.gathering import circle
 from ilrs_science.planning.outputs import output_faults, overlap_faults
 from ilrs_science.planning.partition import chosen_partition
 from ilrs_science.planning.pipeline import Pipeline, Reading, read_pipeline
@@ -73,6 +74,7 @@ def check(source: str | Path | Pipeline | dict[str, Any], overrides: Mapping[str
     known = Known(instrument, references, pipeline.references.context)
     steps, step_faults = bind_steps(pipeline, instrument)
     faults = [
+        *_circle_faults(instrument),
         *time_faults(pipeline, instrument),
         *(sizes or regular_size_faults(pipeline, instrument, place, partition)),
         *site_faults(pipeline),
@@ -84,6 +86,12 @@ def check(source: str | Path | Pipeline | dict[str, Any], overrides: Mapping[str
         # With raw files each part finds its references; without them, what declared times and sites tell.
         raise PlanError(told + _unbroken(reading, early_reference_faults(pipeline, known, steps)))
     return Checked(pipeline, instrument, place, tuple(steps), known, existing, partition)
+
+
+def _circle_faults(instrument: Instrument) -> list[Fault]:
+    names = circle(instrument.name)
+    allowed = "raw data of one of them have to come from somewhere"
+    return [Fault("instrument", f"each reads the cubes of the next: {', '.join(names)}", allowed)] if names else []
 
 
 def _existing(reading: Reading, partition: str) -> tuple[Existing | None, list[Fault]]:

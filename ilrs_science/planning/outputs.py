@@ -9,7 +9,9 @@ from fnmatch import fnmatchcase
 from itertools import accumulate
 
 from ilrs_science.errors import Fault
+from ilrs_science.model.granule import Granule
 from ilrs_science.planning.pipeline import Pipeline, protocols
+from ilrs_science.store.granules import LEVEL, cube_of
 
 _READ_ONLY = frozenset({"http", "https", "data", "git", "github", "reference"})
 _NOT_STORAGE = ("/proc/", "/sys/")  # they let root write, and keep nothing
@@ -40,12 +42,16 @@ def overlap_faults(pipeline: Pipeline) -> list[Fault]:
     ]
 
 
-def raw_in_output_faults(output: str, urls: Iterable[str]) -> list[Fault]:
-    """Return whether indexed files lie in the output, links followed, whatever pattern or inventory named them."""
+def raw_in_output_faults(output: str, granules: Iterable[Granule]) -> list[Fault]:
+    """Return whether raw data lie in the output, links followed, whatever pattern or inventory named them."""
     cube = _names(output)
-    folders = {url.rpartition("/")[0]: url for url in urls}
+    folders = {_folder(one): one.url for one in granules}
     inside = [url for folder, url in sorted(folders.items()) if _names(folder)[: len(cube)] == cube]
     return [Fault("output", f"the raw file {one!r} lies in it", "choose another output") for one in inside[:5]]
+
+
+def _folder(granule: Granule) -> str:
+    return cube_of(granule) if granule.level == LEVEL else granule.url.rpartition("/")[0]
 
 
 def _place_problem(place: str) -> tuple[str, str] | None:

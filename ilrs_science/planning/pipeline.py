@@ -124,7 +124,10 @@ class Pipeline(_Strict):
     instrument: str = Field(min_length=1, description="an installed instrument; see `ilrs instruments`")
     sites: tuple[_Site, ...] = Field(default=(), description="names or descriptions; by default those of the raw files")
     time: TimeSpan | None = Field(default=None, description="needed for regular cubes; by default all exposures")
-    raw: tuple[_FileName, ...] = Field(min_length=1, description="files, with * and {site}; or an inventory, .json")
+    raw: tuple[_FileName, ...] = Field(
+        min_length=1,
+        description="files, with * and {site}; or an inventory, .json; or the cubes that the instrument reads",
+    )
     steps: tuple[_Step, ...] | None = Field(
         default=None, description="by default those of the instrument, in its order"
     )

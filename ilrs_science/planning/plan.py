@@ -26,6 +26,7 @@ from ilrs_science.planning.faults import (
     size_faults,
     unknown_site_faults,
 )
+from ilrs_science.planning.gathering import Search
 from ilrs_science.planning.outputs import raw_in_output_faults
 from ilrs_science.planning.partition import Span, spans, whole_time
 from ilrs_science.planning.parts import EVER, find_sites, make_axis, make_parts, without_duplicates
@@ -115,7 +116,7 @@ def _laid_out(checked: Checked, inventory: catalog.Inventory) -> _Whole:
     sites = find_sites(checked.pipeline, unique)
     faults = unknown_site_faults(checked.pipeline, inventory.granules)
     faults += unknown_sites(checked.steps, [site.name for site in sites])
-    faults += raw_in_output_faults(checked.pipeline.output, (granule.url for granule in inventory.granules))
+    faults += raw_in_output_faults(checked.pipeline.output, inventory.granules)
     return _Whole(tuple(unique), tuple(duplicates), inventory.rejected, tuple(sites), tuple(faults))
 
 
@@ -179,14 +180,9 @@ def _inventory(
         Files could not be read: what they hold is unknown, and no sample of theirs may be taken for missing.
     """
     pipeline = checked.pipeline
+    search = Search(_known_sites(pipeline), progress, executor)
     try:
-        inventory = catalog.inventory(
-            pipeline.raw,
-            instruments=[checked.instrument.name],
-            sites=_known_sites(pipeline),
-            progress=progress,
-            executor=executor,
-        )
+        inventory = search.gathered(checked.instrument, pipeline.raw)
     except OSError as error:
         raise OutageError(f"raw files cannot be listed: {error}") from error
     except (FormatError, ValueError) as error:

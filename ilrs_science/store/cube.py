@@ -234,19 +234,23 @@ def widened(wanted: Declaration, found: Existing) -> Declaration:
     return replace(wanted, sites=(*kept, *(one for one in wanted.sites if one.name not in names)), cut=found.cut)
 
 
+def data_names(found: Existing, root: Mapping[str, Any]) -> list[str]:
+    """Return the names of the data variables of a cube with this root document, in order."""
+    product = found.schema["product"]
+    own = {"time", "tai", "time_bounds", "site", "lon", "lat", "height", *product["coordinates"]}
+    own |= {f"{name}_bounds" for name in product.get("edges", {})}
+    own -= {one["name"] for one in product["variables"]}  # where a platform moves, its place is data
+    declared = root["consolidated_metadata"]["metadata"]
+    return sorted({name for name, one in declared.items() if one.get("node_type") == "array"} - own)
+
+
 def shard_keys(place: Target) -> list[str]:
     """Return the key of every stored shard of the data variables; what else lies beside them is not ours."""
     found = existing(place)
     root = read_root(place)
     if found is None or root is None:
         return []
-    product = found.schema["product"]
-    own = {"time", "tai", "time_bounds", "site", "lon", "lat", "height", *product["coordinates"]}
-    own |= {f"{name}_bounds" for name in product.get("edges", {})}
-    own -= {one["name"] for one in product["variables"]}  # where a platform moves, its place is data
-    declared = root["consolidated_metadata"]["metadata"]
-    names = {name for name, one in declared.items() if one.get("node_type") == "array"} - own
-    return [key for name in sorted(names) for key in place.listing(name) if SHARD.fullmatch(key)]
+    return [key for name in data_names(found, root) for key in place.listing(name) if SHARD.fullmatch(key)]
 
 
 def stored_exposures(place: Target) -> set[tuple[int, str]]:

@@ -100,13 +100,13 @@ def write_region(
     with thrifty():
         store = _Watched(place.store(read_only=False), place, token)
         group = zarr.open_group(store, mode="r+", use_consolidated=False)
-        found = {name: _array(group, name, place) for name in arrays}
-        keys = [key for name, array in found.items() for key in _keys(array, name, row, first, len(arrays[name]))]
-        store.look(keys)
+        found = {name: array(group, name, place) for name in arrays}
+        every = [key for name, one in found.items() for key in keys(one, name, row, first, len(arrays[name]))]
+        store.look(every)
         for name, values in arrays.items():
             along_time = slice(first, first + values.shape[0])
             found[name][(row, along_time) if row >= 0 else (along_time,)] = values
-    return {key: Shard(*store.written[key], place.mark(key)) if key in store.written else None for key in keys}
+    return {key: Shard(*store.written[key], place.mark(key)) if key in store.written else None for key in every}
 
 
 def checksum(data: Any) -> str:
@@ -152,15 +152,16 @@ def remarked(record: Record, listing: Mapping[str, Found]) -> dict[str, Shard | 
     }
 
 
-def _array(group: zarr.Group, name: str, place: Target) -> zarr.Array[Any]:
-    array = group[name]
-    if not isinstance(array, zarr.Array):
+def array(group: zarr.Group, name: str, place: Target) -> zarr.Array[Any]:
+    """Return an array of a cube."""
+    found = group[name]
+    if not isinstance(found, zarr.Array):
         raise CubeError(f"{place.url}: {name} is not an array")
-    return array
+    return found
 
 
-def _keys(array: zarr.Array[Any], name: str, row: int, first: int, count: int) -> Iterator[str]:
-    """Yield the key of every shard that a region covers."""
+def keys(array: zarr.Array[Any], name: str, row: int, first: int, count: int) -> Iterator[str]:
+    """Yield the key of every shard of an array that a region covers."""
     length = (array.shards or array.chunks)[1 if row >= 0 else 0]
     rest = "/0" * (array.ndim - (2 if row >= 0 else 1))
     lead = f"{row}/" if row >= 0 else ""

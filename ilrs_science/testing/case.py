@@ -24,11 +24,12 @@ from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part
 from ilrs_science.model.site import Site
 from ilrs_science.model.step import StepFunction, neighbours
+from ilrs_science.planning.gathering import Search
 from ilrs_science.planning.plan import plan as make_plan
 from ilrs_science.planning.planned import CollectionPlan, Plan
 from ilrs_science.reduction.chain import run_steps, with_quality, with_sample_numbers, with_tags
 from ilrs_science.reduction.lineage import Made
-from ilrs_science.reduction.reading import with_good
+from ilrs_science.reduction.reading import as_read, with_good
 from ilrs_science.running.executing import ExecutorName
 from ilrs_science.running.report import Report as RunReport
 from ilrs_science.running.run import run as run_pipeline
@@ -70,12 +71,23 @@ class Case:
     @cached_property
     def granules(self) -> tuple[Granule, ...]:
         """Every granule of the raw files, as the inventory would find it."""
+        if self.instrument.reads:
+            return self._parts_of_cubes()
         found: list[Granule] = []
         for source in self.sources:
             granule = _with_digest(source if isinstance(source, Granule) else Granule(str(source)), self.instrument)
             with blaming(f"indexing {granule.url}"):
                 found += [granule] if granule.count else catalog.index_granule(self.instrument, granule)
         return tuple(found)
+
+    def _parts_of_cubes(self) -> tuple[Granule, ...]:
+        named = [one for one in self.sources if isinstance(one, str)]
+        given = [one for one in self.sources if isinstance(one, Granule)]
+        with blaming("looking into the cubes"):
+            found = Search().gathered(self.instrument, named)
+        if found.rejected:
+            raise ConformanceError(f"opening {found.rejected[0].url}: {found.rejected[0].reason}")
+        return (*given, *found.granules)
 
     @cached_property
     def first_granules(self) -> tuple[Granule, ...]:
@@ -91,7 +103,7 @@ class Case:
         found = []
         for granule in self.first_granules:
             with blaming(f"reading {granule.url}"):
-                found.append(self.instrument.read(granule))
+                found.append(as_read(self.instrument, granule))
         return tuple(found)
 
     @cached_property
@@ -105,7 +117,7 @@ class Case:
                     samples = with_quality(catalog.with_times(ds), self.instrument.product)
                     samples = with_tags(with_sample_numbers(samples, granule), granule, part.keys)
                     with blaming(f"reading {granule.url}"):
-                        samples = with_good(samples, granule, self.instrument.product)
+                        samples = with_good(samples, granule, self.instrument.events)
                     found.append(Reading(granule, site, part, samples))
                     break
         return tuple(found)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from ilrs_science import Granule
 from ilrs_science.planning.outputs import output_faults, overlap_faults, raw_in_output_faults
 from ilrs_science.planning.pipeline import Pipeline, load_pipeline
+from ilrs_science.store.granules import LEVEL
 
 
 def pipeline(output: str | Path, *raw: str | Path) -> Pipeline:
@@ -143,7 +145,15 @@ def test_remote_raw_files_in_the_output_are_a_fault() -> None:
 def test_files_that_an_inventory_lists_or_a_link_leads_to_in_the_output_are_a_fault(tmp_path: Path) -> None:
     (tmp_path / "cube.zarr").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "cube.zarr")
-    urls = [f"{tmp_path}/link/a.x", f"{tmp_path}/link/b.x", f"{tmp_path}/raw/c.x"]
-    (found,) = raw_in_output_faults(str(tmp_path / "cube.zarr"), urls)
+    granules = [Granule(f"{tmp_path}/{name}") for name in ("link/a.x", "link/b.x", "raw/c.x")]
+    (found,) = raw_in_output_faults(str(tmp_path / "cube.zarr"), granules)
     assert "/link/b.x" in found.found
-    assert raw_in_output_faults(str(tmp_path / "other.zarr"), urls) == []
+    assert raw_in_output_faults(str(tmp_path / "other.zarr"), granules) == []
+
+
+def test_a_cube_that_a_link_leads_to_is_not_its_own_raw_data(tmp_path: Path) -> None:
+    (tmp_path / "cube.zarr").mkdir()
+    (tmp_path / "link.zarr").symlink_to(tmp_path / "cube.zarr")
+    part = Granule(f"{tmp_path}/link.zarr#0+4", level=LEVEL)
+    assert len(raw_in_output_faults(str(tmp_path / "cube.zarr"), [part])) == 1
+    assert raw_in_output_faults(str(tmp_path / "other.zarr"), [part]) == []

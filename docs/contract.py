@@ -56,6 +56,20 @@ mode = Variable("mode", ("time",), "u1", units="1", categories=("survey", "burst
 azimuth = Variable("azimuth", ("time",), "f4", units="deg", period=360, weight="live")
 attitude = Variable("q", ("time", "part"), "f8", units="1", normalised="quaternion", uncertainty=False)
 assert mode.is_label and not mode.has_uncertainty""",
+    "Series": """import xarray as xr
+from ilrs_science import Granule, Series
+
+
+def read_housekeeping(granule: Granule) -> xr.Dataset:
+    ...
+
+
+def by_temperature(ds: xr.Dataset, *, temperature: Series, slope: float = 1e-3) -> xr.Dataset:
+    \"\"\"Take the gain of a warm sensor off. slope: relative, 1/K.\"\"\"
+    return ds.assign(b=ds.b / (1 + slope * (temperature.at(ds, "plate") - 20)))
+
+
+series = {"temperature": Series(read_housekeeping, files="*.hk", limit="60 s")}""",
     "set_flag": """import xarray as xr
 from ilrs_science import set_flag
 
@@ -73,7 +87,8 @@ def smooth(ds: xr.Dataset, *, window: Duration = Duration("5 s")) -> xr.Dataset:
 
 def text() -> str:
     """Return the page."""
-    nouns = (ilrs.Instrument, ilrs.Product, ilrs.Variable, ilrs.Encoding, ilrs.Granule, ilrs.Reference, ilrs.Site)
+    data = (ilrs.Instrument, ilrs.Product, ilrs.Variable, ilrs.Encoding, ilrs.Granule)
+    nouns = (*data, ilrs.Reference, ilrs.Series, ilrs.Site)
     verbs = (ilrs.step, ilrs.set_flag, ilrs.reject, ilrs.exclude, ilrs.scale_live_time)
     return "\n".join([HEAD, *map(_noun, nouns), *map(_verb, verbs)])
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ilrs_science.model.product import Product
     from ilrs_science.model.quality import reject, set_flag
     from ilrs_science.model.reference import Reference
+    from ilrs_science.model.series import Series
     from ilrs_science.model.site import Site
     from ilrs_science.model.step import step
     from ilrs_science.model.variable import Encoding, Variable
@@ -53,6 +54,7 @@ __all__ = [
     "Reference",
     "RegularAxis",
     "ReplaceError",
+    "Series",
     "Site",
     "Variable",
     "exclude",
@@ -83,6 +85,7 @@ _NAMES_IN = {
     "model.product": ("Product",),
     "model.quality": ("reject", "set_flag"),
     "model.reference": ("Reference",),
+    "model.series": ("Series",),
     "model.site": ("Site",),
     "model.step": ("step",),
     "model.variable": ("Encoding", "Variable"),

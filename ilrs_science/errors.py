@@ -59,6 +59,10 @@ class ReplaceError(CubeError):
     """Parts of a finished cube would be made anew for other reasons than new data, and nobody has agreed to that."""
 
 
+class SeriesError(StepError):
+    """A step asks a series for what it cannot tell: another variable, or by a method that is not for its kind."""
+
+
 class CountError(IlrsError):
     """The samples of a run do not add up: read is not placed + rejected + duplicate + conflict."""
 

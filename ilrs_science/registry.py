@@ -20,6 +20,7 @@ from ilrs_science.code.kept import search_path
 from ilrs_science.errors import PluginError, foreign
 from ilrs_science.formats import FORMATS
 from ilrs_science.model.instrument import CONTRACT, Instrument
+from ilrs_science.model.reader import Reader
 from ilrs_science.model.step import StepFunction
 
 type Kind = Literal["instruments", "steps", "formats"]
@@ -66,6 +67,23 @@ def instrument(name: str) -> Instrument:
     if found.name != name:
         raise PluginError(f"instrument {name!r}: it calls itself {found.name!r}; entry point and name must agree")
     return found
+
+
+def reader(name: str) -> Reader:
+    """Return who reads files of some kind: an instrument, or a series of one, `instrument:series`.
+
+    Raises
+    ------
+    PluginError
+        As of `instrument`; or the instrument has no such series.
+    """
+    owner, colon, series = name.partition(":")
+    found = instrument(owner)
+    if not colon:
+        return found
+    if series not in found.series:
+        raise PluginError(f"{owner} has no series {series!r}; it has {', '.join(found.series) or 'none'}")
+    return found.series_of(series)
 
 
 def step(name: str, owner: Instrument) -> StepFunction:

@@ -87,6 +87,7 @@ def test_nothing_catches_everything_but_where_a_failure_becomes_a_record_or_a_re
         "planning/rehearsal.py",  # what a plugin raises at no sample tells nothing; the run names it
         "raw/fetching.py",  # whatever a server raises is tried again, and then an OutageError
         "reduction/calibration.py",  # what a reader or a step raises is why its granule is rejected
+        "reduction/series.py",  # and why one of a series is
         "reduction/worker.py",  # and what fails a part is why, in its record
         "reduction/rows.py",  # what a step has against no event at all is no fault of it
         "registry.py",

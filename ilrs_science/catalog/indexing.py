@@ -18,8 +18,11 @@ from ilrs_science.catalog.table import OTHER
 from ilrs_science.catalog.times import sample_times, with_times
 from ilrs_science.errors import FormatError, IlrsError, OutageError, foreign, is_outage
 from ilrs_science.formats.opening import is_zip
+from ilrs_science.model.axis import Times
 from ilrs_science.model.granule import Granule
+from ilrs_science.model.product import Product
 from ilrs_science.model.reader import Reader, read_with
+from ilrs_science.model.series import attribute_problem
 from ilrs_science.raw import fetched
 
 
@@ -128,13 +131,11 @@ def rejected_counts(ds: xr.Dataset) -> dict[str, int]:
     return {str(reason): int(count) for reason, count in dict(ds.attrs.get("rejected", {})).items()}
 
 
-def _index_by_reading(instrument: Reader, bare: Granule) -> Granule:
-    ds = with_times(read_with(instrument, bare))
-    times = sample_times(ds)
-    span = times
-    if instrument.events:
-        good = good_of(ds, instrument.events)
-        span = np.concatenate([times, good["start"].values, good["stop"].values - 1])
+def _index_by_reading(reader: Reader, bare: Granule) -> Granule:
+    ds = with_times(read_with(reader, bare))
+    if problem := attribute_problem(reader.attributes, {str(name): one.attrs for name, one in ds.data_vars.items()}):
+        raise FormatError(problem)
+    times, span = sample_times(ds), _span(ds, reader.events)
     if not span.size:
         reasons = "; ".join(f"{count} rejected: {reason}" for reason, count in rejected_counts(ds).items())
         raise FormatError("yields no sample" + (f" ({reasons})" if reasons else ""))
@@ -143,13 +144,21 @@ def _index_by_reading(instrument: Reader, bare: Granule) -> Granule:
         raise FormatError(f"the file says site {said!r}, its path says {bare.site!r}")
     return replace(
         bare,
-        site=said or bare.site,
+        site=said or bare.site or reader.default_site,
         start=int(span.min()),
         stop=int(span.max()) + 1,
         count=times.size + sum(rejected_counts(ds).values()),
-        times=tuple(map(int, np.unique(times))) if instrument.exposures else (),
+        times=tuple(map(int, np.unique(times))) if reader.exposures else (),
         tags=ds.attrs.get("tags", {}),
     )
+
+
+def _span(ds: xr.Dataset, events: Product | None) -> Times:
+    """Return times that are in the span of samples, TAI ns; of events also those in which there could have been one."""
+    if events is None:
+        return sample_times(ds)
+    good = good_of(ds, events)
+    return np.concatenate([sample_times(ds), good["start"].values, good["stop"].values - 1])
 
 
 def _digest(found: Indexed, matching: Iterable[Reader]) -> Indexed:

@@ -123,7 +123,7 @@ def _asked(
     return _Asked(
         patterns=tuple(one for one in every if not names_inventory(one)),
         inventories=tuple(one for one in every if names_inventory(one)),
-        candidates=[registry.instrument(name) for name in names] if names else _working_instruments(),
+        candidates=[registry.reader(name) for name in names] if names else _working_instruments(),
         by_format=names is None,
         sites=sites,
     )
@@ -172,9 +172,10 @@ def _working_instruments() -> list[Reader]:
     found: list[Reader] = []
     for plugin in registry.plugins("instruments"):
         try:
-            found.append(registry.instrument(plugin.name))
+            one = registry.instrument(plugin.name)
         except PluginError:
             continue  # `ilrs instruments` shows the reason; a broken plugin breaks nobody else
+        found += [] if one.reads else [one]
     return found
 
 
@@ -249,7 +250,7 @@ def _index_alone(files: Sequence[tuple[str, str]], task: Callable[[_Batch], list
 
 
 def _index_batch(batch: _Batch, names: list[str], by_format: bool) -> list[Indexed]:
-    candidates = [registry.instrument(name) for name in names]
+    candidates = [registry.reader(name) for name in names]
     found = []
     for url, site in batch:
         items.enter(f"indexing {url}")

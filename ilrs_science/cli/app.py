@@ -216,7 +216,11 @@ def check(
     references: References = None,
     parameters: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="STEP.PARAMETER=VALUE", help="A parameter of a step of the instrument."),
+        typer.Option(
+            "--set",
+            metavar="STEP.PARAMETER=VALUE",
+            help="A parameter of a step of the instrument; or `inputs.SERIES=WHERE`, as in a pipeline.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -228,7 +232,7 @@ def check(
         return
     from ilrs_science.cli import conformance
 
-    evidence = conformance.Evidence(raw or [], references or [], conformance.parameters_given(parameters or []))
+    evidence = conformance.evidence(raw or [], references or [], parameters or [])
     raise typer.Exit(conformance.check(what, evidence, as_json=as_json))
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ilrs_science import catalog, registry
+from ilrs_science import registry
 from ilrs_science.cli import show
 from ilrs_science.cli.guarding import print_json
 from ilrs_science.errors import Fault, IlrsError, PluginError
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
+from ilrs_science.planning.gathering import Search
 from ilrs_science.store.collection import cubes_at
 from ilrs_science.testing import Report, check_instrument
 from ilrs_science.testing.cube_check import check_cube
@@ -55,6 +56,8 @@ class Evidence:
     """Folders."""
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Of steps, by their names: those that have no default above all."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Where series are, as in a pipeline."""
 
     def serves(self, instrument: Instrument) -> bool:
         """Tell whether there are raw files for an instrument, or can be."""
@@ -93,11 +96,18 @@ class Evidence:
         IlrsError
             There are none.
         """
-        found = catalog.inventory(self.raw, instruments=[name])
+        found = Search().gathered(registry.instrument(name), self.raw)
         if not found.granules:
             reasons = "; ".join(f"{one.url}: {one.reason}" for one in found.rejected[:5])
             raise IlrsError(f"{name}: no granule to check with: {reasons}")
         return found.granules
+
+
+def evidence(raw: Sequence[str], references: Sequence[str], texts: Sequence[str]) -> Evidence:
+    """Return what an instrument is checked on, with what `--set` gives."""
+    parameters = parameters_given(texts)
+    inputs = {name: str(where) for name, where in parameters.pop("inputs", {}).items()}
+    return Evidence(raw, references, parameters, inputs)
 
 
 def parameters_given(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -135,7 +145,12 @@ def check_package(package: str, evidence: Evidence) -> dict[str, Report]:
                 granules = own.granules(name)
                 steps = own.steps_of(instrument)
                 reports[name] = check_instrument(
-                    instrument, granules, references=own.references, steps=steps, raise_on_failure=False
+                    instrument,
+                    granules,
+                    references=own.references,
+                    steps=steps,
+                    inputs=own.inputs,
+                    raise_on_failure=False,
                 )
         elif len(names) == 1:
             raise IlrsError(f"{name} has no simulator; give raw files with --raw")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ def instrument_as_json(one: Instrument) -> dict[str, Any]:
         "partners": list(one.partners),
         "files": one.files,
         "reads": one.reads,
+        "series": {name: each.reads or each.files for name, each in one.series.items()},
         "contract": one.contract,
         "can_simulate": one.simulate is not None,
         "steps": [
@@ -66,6 +68,8 @@ def instrument(described: Mapping[str, Any]) -> None:
     CONSOLE.print(f"[bold]{described['name']}[/]: {escape(described['about'] or 'no description')}")
     of = f"cubes of {described['reads']}" if described["reads"] else f"files {described['files']}"
     CONSOLE.print(f"{of}; partners {', '.join(described['partners']) or 'unknown'}", highlight=False)
+    for name, where in described["series"].items():
+        CONSOLE.print(f"series {name}: {escape(where)}", highlight=False)
     table = new_table("step", "parameters", "what it does")
     for one in described["steps"]:
         given = ", ".join(n if v is None else f"{n}={v}" for n, v in one["parameters"].items())
@@ -157,6 +161,8 @@ def _cube_plan(made: Plan) -> None:
         add_row(
             table, f"reference {one.kind}", f"{one.site}: {Path(one.url).name}, {isot(one.start)} to {isot(one.stop)}"
         )
+    for name, count in Counter((one.instrument, one.site) for one in made.granules_of_series).items():
+        add_row(table, f"series {name[0].rpartition(':')[2]}", f"{name[1]}: {count} granules")
     for verdict, count in made.diff.counts().items():
         add_row(table, f"parts {verdict}", f"{count}: {VERDICTS[verdict]}")
     CONSOLE.print(table)

@@ -57,7 +57,8 @@ def code_of(instrument: Instrument, steps: Iterable[StepFunction], formats: Iter
     Parameters
     ----------
     instrument
-        The instrument; its `read`, `index` and `load` count, its simulator and its product do not.
+        The instrument; what reads its files, its references and its series counts, its simulator and its product do
+        not.
     steps
         The steps that its samples go through, of whichever package.
     formats
@@ -69,7 +70,9 @@ def code_of(instrument: Instrument, steps: Iterable[StepFunction], formats: Iter
     PluginError
         There is no such format, or a module that makes data is missing.
     """
-    origins = origins_of([*filter(None, (instrument.read, instrument.index)), *instrument.load.values(), *steps])
+    of_series = (one.read for one in instrument.series.values())
+    readers = filter(None, (instrument.read, instrument.index, *of_series))
+    origins = origins_of([*readers, *instrument.load.values(), *steps])
     folders = search_path()
     closure = _closure(origins, _known_formats(formats), folders)
     ours = [place for place in closure.modules.values() if is_ours(place)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import FunctionType, MethodType
@@ -13,6 +13,7 @@ import xarray as xr
 
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.product import Product
+from ilrs_science.model.series import Series
 from ilrs_science.model.step import StepFunction
 
 CONTRACT = 2
@@ -53,6 +54,9 @@ class Instrument:
     load: Mapping[str, Callable[[Granule], xr.Dataset]] = field(default_factory=dict, hash=False)
     """What reads the payloads of references of a kind that are neither JSON nor netCDF-3: `{"dark": read_dark}`, a
     function of the payload's file as `read` is of a raw one."""
+    series: Mapping[str, Series] = field(default_factory=dict, hash=False)
+    """Other quantities in time that its steps ask for, by the names of their parameters: `{"temperature":
+    Series(read_housekeeping, files="*.hk", limit="60 s")}`."""
     where: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Tags that a file must have to be one of its: `{"kind": "lamp"}`. Where `index` gives others, it is left alone."""
     simulate: Callable[[Path], Sequence[Path]] | None = None
@@ -85,9 +89,23 @@ class Instrument:
             raise ValueError(f"instrument {self.name}: {problem}")
 
     @property
+    def default_site(self) -> str:
+        """Nothing: each of its files has a site."""
+        return ""
+
+    @property
+    def attributes(self) -> Mapping[str, Mapping[str, str | float]]:
+        """What `read` says of its variables is up to it."""
+        return {}
+
+    @property
     def flags(self) -> Mapping[str, int]:
         """Masks of its quality flags, by their meanings."""
         return self.product.flags
+
+    def series_of(self, name: str) -> Series:
+        """Return a series by the name of the step parameter that takes it, as a reader of its files or cubes."""
+        return replace(self.series[name], name=f"{self.name}:{name}")
 
     @property
     def events(self) -> Product | None:
@@ -112,7 +130,10 @@ class Instrument:
             return f"it reads cubes of {self.reads}; {' and '.join(of_files)} belong to raw files"
         if self.reads == self.name:
             return "it reads its own cubes; an instrument reads those of another one"
-        return "" if self.reads or self.files else "files is missing: a glob of its file names, such as '*.mag'"
+        if not (self.reads or self.files):
+            return "files is missing: a glob of its file names, such as '*.mag'"
+        odd = {name: one for name, one in dict[str, object](self.series).items() if not isinstance(one, Series)}
+        return f"found series {odd}; expected a Series for each name of a parameter" if odd else ""
 
 
 def _described(found: object) -> str:

@@ -118,6 +118,9 @@ class Part:
     references: tuple[Mapping[str, Mapping[str, tuple[Reference, ...]]], ...] = ()
     """For each step: the references of each parameter and site that cover the part, in order of time."""
 
+    series: Mapping[str, tuple[Granule, ...]] = field(default_factory=dict)
+    """What tells of each series that its steps ask for, in order of start and digest."""
+
     @property
     def cube(self) -> str:
         """URL of the cube."""
@@ -140,8 +143,13 @@ class Part:
 
     @property
     def formats(self) -> list[str]:
-        """Raw formats of the granules; an empty text where none is known, or nothing is read."""
-        return sorted({one.format for one in self.granules} or {""})
+        """Raw formats of what is read; an empty text where none is known, or nothing is read."""
+        return sorted({one.format for one in (*self.granules, *self.granules_of_series)} or {""})
+
+    @property
+    def granules_of_series(self) -> list[Granule]:
+        """The granules of all series."""
+        return [one for several in self.series.values() for one in several]
 
     @cached_property
     def steps(self) -> tuple[StepCall, ...]:
@@ -177,7 +185,10 @@ class Part:
         sites = [asdict(site) for site in self.sites]
         # Where the campaign begins matters to what began before it.
         origin = self.task.origin if any(one.start < self.task.origin for one in self.granules) else None
-        return brief([self.row, self.first, self.axis.identity, sites, origin, [one.identity for one in self.granules]])
+        granules = [one.identity for one in self.granules]
+        series = {name: [one.identity for one in several] for name, several in self.series.items()}
+        own = [self.row, self.first, self.axis.identity, sites, origin, granules]
+        return brief([*own, series] if series else own)
 
     def _references(self) -> str:
         chosen = [

@@ -57,6 +57,14 @@ class Reader(Protocol):
         """Tags that a file must have."""
 
     @property
+    def default_site(self) -> str:
+        """Site of a file that names none; empty where each has to name one."""
+
+    @property
+    def attributes(self) -> Mapping[str, Mapping[str, str | float]]:
+        """What its variables have to say of themselves."""
+
+    @property
     def flags(self) -> Mapping[str, int] | None:
         """Masks of its quality flags; None where those of a cube stay as they are."""
 

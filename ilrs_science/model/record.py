@@ -52,6 +52,8 @@ class Outcome:
     """Digests of the files beside it, by their role."""
     observed: int = 0
     """Of events: how much of its good intervals lies in the part, ns."""
+    series: str = ""
+    """Where it is no raw data of the part but tells of a series: the name of that."""
 
     @property
     def is_in(self) -> bool:

@@ -12,6 +12,7 @@ import xarray as xr
 from ilrs_science.errors import PluginError
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.reference import Reference
+from ilrs_science.model.series import Series
 from ilrs_science.model.site import Site
 
 type StepFunction = Callable[..., xr.Dataset]
@@ -213,7 +214,7 @@ class StepParameter:
     """Its type, as annotated."""
     default: Any
     """Its default, or `inspect.Parameter.empty`."""
-    role: Literal["value", "reference", "site"]
+    role: Literal["value", "reference", "series", "site"]
     """Who fills it: YAML (`value`), or the engine."""
 
     @property
@@ -223,8 +224,9 @@ class StepParameter:
 
     @property
     def required(self) -> bool:
-        """Whether it has to be given: there is no default, and it is no reference that may be absent."""
-        return self.default is inspect.Parameter.empty and self.annotation != Reference | None
+        """Whether it has to be given: there is no default, and it is no reference or series that may be absent."""
+        optional = self.annotation in (Reference | None, Series | None)
+        return self.default is inspect.Parameter.empty and not optional
 
 
 def step_parameters(function: StepFunction) -> dict[str, StepParameter]:
@@ -254,7 +256,9 @@ def step_parameters(function: StepFunction) -> dict[str, StepParameter]:
     return found
 
 
-def _role(annotation: Any) -> Literal["value", "reference", "site"]:
+def _role(annotation: Any) -> Literal["value", "reference", "series", "site"]:
     if annotation in (Reference, Reference | None, tuple[Reference, Reference]):
         return "reference"
+    if annotation in (Series, Series | None):
+        return "series"
     return "site" if annotation == Site else "value"

@@ -19,6 +19,7 @@ from ilrs_science.planning.outputs import output_faults, overlap_faults
 from ilrs_science.planning.partition import chosen_partition
 from ilrs_science.planning.pipeline import Pipeline, Reading, read_pipeline
 from ilrs_science.planning.resolve import Known, early_reference_faults, known_references
+from ilrs_science.planning.series import Asked, asked_series
 from ilrs_science.store import cube
 from ilrs_science.store.collection import existing_collection
 from ilrs_science.store.cube import Existing
@@ -37,6 +38,8 @@ class Checked:
     """Their references are still to be found."""
     known: Known
     """The references to choose from."""
+    series: Mapping[str, Asked]
+    """The series that the steps ask for, whose files are still to be found."""
     existing: Existing | None
     """The cube that lies at the output, where it is one cube."""
     partition: str
@@ -73,19 +76,21 @@ def check(source: str | Path | Pipeline | dict[str, Any], overrides: Mapping[str
     place: Place = "slot" if instrument.product.exposures else pipeline.place or instrument.product.place
     known = Known(instrument, references, pipeline.references.context)
     steps, step_faults = bind_steps(pipeline, instrument)
+    series, series_faults = asked_series(steps, instrument, pipeline) if not step_faults else ({}, [])
     faults = [
         *_circle_faults(instrument),
         *time_faults(pipeline, instrument),
         *(sizes or regular_size_faults(pipeline, instrument, place, partition)),
         *site_faults(pipeline),
         *step_faults,
+        *series_faults,
         *layout_faults(pipeline, instrument, place),
         *files,
     ]
     if told := _told(reading, faults):
         # With raw files each part finds its references; without them, what declared times and sites tell.
         raise PlanError(told + _unbroken(reading, early_reference_faults(pipeline, known, steps)))
-    return Checked(pipeline, instrument, place, tuple(steps), known, existing, partition)
+    return Checked(pipeline, instrument, place, tuple(steps), known, series, existing, partition)
 
 
 def _circle_faults(instrument: Instrument) -> list[Fault]:

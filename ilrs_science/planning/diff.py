@@ -87,7 +87,8 @@ class Diff:
 def compare(parts: Sequence[Part], granules: Sequence[Granule], place: Target) -> Diff:
     """Hold the parts of a plan against the records and the shards of a cube."""
     loaded = records.load(place)
-    judge = _judge(place, granules, loaded.records)
+    of_series = {one for part in parts for one in part.granules_of_series}
+    judge = _judge(place, [*granules, *of_series], loaded.records)
     rulings = [judge.ruling(part, loaded.records.get((part.row, part.first))) for part in parts]
     pairs = zip(parts, rulings, strict=True)
     known = [(part, one.record, one.verdict) for part, one in pairs if one.record is not None]
@@ -150,12 +151,14 @@ class _Judge:
     def gone(self, record: Record, margin: int) -> list[str]:
         """Return the raw files of a record that are neither there nor have another content now.
 
-        Only those that its values come from: samples in it, or within the margin around it.
+        Only those that its values come from: samples in it, or within the margin around it, and series.
         """
         return [
             one.url
             for one in record.outcomes
-            if (one.is_in or (margin and not one.fault)) and one.sha256 not in self.digests and one.url not in self.urls
+            if (one.is_in or ((margin or one.series) and not one.fault))
+            and one.sha256 not in self.digests
+            and one.url not in self.urls
         ]
 
     def _stored(self, record: Record) -> _Ruling:

@@ -11,6 +11,7 @@ from ilrs_science.catalog.table import names_inventory
 from ilrs_science.errors import FormatError, IlrsError, PluginError, is_outage
 from ilrs_science.model.granule import Granule
 from ilrs_science.model.reader import Reader
+from ilrs_science.model.series import attribute_problem
 from ilrs_science.store import granules
 
 
@@ -67,6 +68,8 @@ class Search:
 
 def _index(url: str, reader: Reader) -> list[Granule]:
     found = granules.index(url, reader)
+    if problem := attribute_problem(reader.attributes, granules.attributes_of(url)):
+        raise FormatError(f"{url}: {problem}")
     if reader.flags is not None and (strange := sorted(granules.flags_of(url).keys() - reader.flags.keys())):
         names = ", ".join(strange)
         raise FormatError(

@@ -74,7 +74,7 @@ def _exposures(time: TimeSpan | None, sites: Sequence[str], granules: Sequence[G
 
 def make_parts(task: Task, declared: Declaration, shards: int, granules: Sequence[Granule]) -> list[Part]:
     """Cut an axis into parts of so many whole shards, each with the granules that it has to read."""
-    shelves = {site.name: _Shelf([g for g in granules if g.site == site.name]) for site in declared.sites}
+    shelves = {site.name: Shelf([g for g in granules if g.site == site.name]) for site in declared.sites}
     parts: list[Part] = []
     for number, stretch in enumerate(_stretches(declared, declared.cut.shard * shards)):
         here = _granules_of(stretch, shelves, task.margin)
@@ -109,7 +109,7 @@ def _stretches(declared: Declaration, length: int) -> Iterator[_Stretch]:
             yield _Stretch(row, first, axis.region(first, min(first + length, axis.count)), members)
 
 
-def _granules_of(stretch: _Stretch, shelves: Mapping[str, _Shelf], margin: int) -> list[Granule]:
+def _granules_of(stretch: _Stretch, shelves: Mapping[str, Shelf], margin: int) -> list[Granule]:
     """Return the granules that a part has to read."""
     low, high = stretch.region.start - margin, stretch.region.stop + margin
     here = [granule for site in stretch.sites for granule in shelves[site.name].overlapping(low, high)]
@@ -138,6 +138,7 @@ def part_memory(instrument: Instrument, part: Part) -> int:
     """
     largest = max((granule.size for granule in part.granules), default=0)
     kept = sum(int(granule.size * _share(granule, part)) for granule in part.granules)
+    kept += sum(granule.size for several in part.series.values() for granule in several)
     slots = part.axis.count + part.axis.slots_within(part.margin)
     return int(instrument.memory * (largest + kept + slots * instrument.product.sample_bytes(part.place)))
 
@@ -148,7 +149,7 @@ def _share(granule: Granule, part: Part) -> float:
     return max(0, shared) / max(1, granule.stop - granule.start)
 
 
-class _Shelf:
+class Shelf:
     """Granules of a site, found by time without looking at each."""
 
     def __init__(self, granules: Sequence[Granule]) -> None:
@@ -158,6 +159,7 @@ class _Shelf:
         self.reach = np.maximum.accumulate([g.stop for g in self.granules]) if granules else self.starts
 
     def overlapping(self, start: int, stop: int) -> list[Granule]:
+        """Return those that have a time in a span, TAI ns, half-open; in order of start and digest."""
         first = int(np.searchsorted(self.reach, start, side="right"))
         last = int(np.searchsorted(self.starts, stop, side="left"))
         return [g for g in self.granules[first:last] if g.stop > start]

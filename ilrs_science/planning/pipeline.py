@@ -81,6 +81,11 @@ SlotLength = Annotated[
 ]
 """ns: a `Duration`, or a fraction where that is no whole number."""
 _FileName = Annotated[str, Field(min_length=1), AfterValidator(_file_name)]
+_FileNames = Annotated[
+    tuple[_FileName, ...],
+    Field(min_length=1),
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+]
 _Step = Annotated[dict[str, dict[str, Any]], BeforeValidator(_step)]
 _SiteName = Annotated[str, Field(min_length=1), Tag("name")]
 _Site = Annotated[
@@ -127,6 +132,9 @@ class Pipeline(_Strict):
     raw: tuple[_FileName, ...] = Field(
         min_length=1,
         description="files, with * and {site}; or an inventory, .json; or the cubes that the instrument reads",
+    )
+    inputs: dict[str, _FileNames] = Field(
+        default={}, description="where the series are that steps ask for: files, as for raw, or cubes"
     )
     steps: tuple[_Step, ...] | None = Field(
         default=None, description="by default those of the instrument, in its order"
@@ -244,6 +252,7 @@ def json_schema() -> dict[str, Any]:
     schema = Pipeline.model_json_schema(mode="validation")
     text_or_list = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
     schema["properties"]["raw"] |= text_or_list
+    schema["properties"]["inputs"]["additionalProperties"] = text_or_list
     schema["properties"]["raw"].pop("type", None)
     for key in ("items", "minItems"):
         schema["properties"]["raw"].pop(key, None)
@@ -265,6 +274,7 @@ def _with_absolute_paths(pipeline: Pipeline, folder: Path) -> Pipeline:
     return pipeline.model_copy(
         update={
             "raw": tuple(map(pattern, pipeline.raw)),
+            "inputs": {name: tuple(map(pattern, several)) for name, several in pipeline.inputs.items()},
             "output": absolute(pipeline.output),
             "references": pipeline.references.model_copy(update={"folders": folders}),
         }

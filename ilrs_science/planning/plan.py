@@ -34,6 +34,7 @@ from ilrs_science.planning.pipeline import Pipeline, TimeSpan
 from ilrs_science.planning.planned import CollectionPlan, Plan
 from ilrs_science.planning.rehearsal import chain_faults
 from ilrs_science.planning.resolve import absent_reference_words, with_references
+from ilrs_science.planning.series import Found, find_series
 from ilrs_science.store import cube
 from ilrs_science.store.collection import member_url
 from ilrs_science.store.cube import Declaration, Existing
@@ -73,8 +74,11 @@ def plan(
     """
     checked = check(source, overrides)
     pipeline = checked.pipeline
-    inventory = _inventory(checked, progress, executor)
-    whole = _laid_out(checked, inventory)
+    search = Search(_known_sites(checked.pipeline), progress, executor)
+    inventory = _inventory(checked, search)
+    series = find_series(checked.series, inventory.granules, replace(search, progress=None))
+    _refuse_outages(series.every_rejected)
+    whole = _laid_out(checked, inventory, series)
     rehearse: Rehearse | None = partial(chain_faults, guarded=executor == "processes")
     if checked.partition == "none":
         return _one_cube(checked, whole, pipeline, rehearse, strict=strict)
@@ -108,16 +112,20 @@ class _Whole:
     rejected: tuple[catalog.Rejection, ...]
     sites: tuple[Site, ...]
     """All cubes of a collection carry the same, in the same order."""
+    series: Found
     faults: tuple[Fault, ...]
 
 
-def _laid_out(checked: Checked, inventory: catalog.Inventory) -> _Whole:
+def _laid_out(checked: Checked, inventory: catalog.Inventory, series: Found) -> _Whole:
     unique, duplicates = without_duplicates(inventory.granules)
     sites = find_sites(checked.pipeline, unique)
     faults = unknown_site_faults(checked.pipeline, inventory.granules)
     faults += unknown_sites(checked.steps, [site.name for site in sites])
-    faults += raw_in_output_faults(checked.pipeline.output, inventory.granules)
-    return _Whole(tuple(unique), tuple(duplicates), inventory.rejected, tuple(sites), tuple(faults))
+    read = [*inventory.granules, *(one for several in series.granules.values() for one in several)]
+    faults += raw_in_output_faults(checked.pipeline.output, read)
+    faults += series.faults(sites)
+    rejected = (*inventory.rejected, *series.every_rejected)
+    return _Whole(tuple(unique), tuple(duplicates), rejected, tuple(sites), series, tuple(faults))
 
 
 def _member(pipeline: Pipeline, time: TimeSpan, span: Span) -> Pipeline:
@@ -149,7 +157,7 @@ def _one_cube(checked: Checked, whole: _Whole, pipeline: Pipeline, rehearse: Reh
         with_references(made.parts, checked.known, made.axis) if made.parts else ([], [], [])
     )
     warnings = [*map(absent_reference_words, absent), *site_warnings(pipeline, made.granules)]
-    warnings += edge_warnings(checked.steps, checked.instrument, made.axis)
+    warnings += [*edge_warnings(checked.steps, checked.instrument, made.axis), *whole.series.warnings(made.granules)]
     faults += [*whole.faults, *reference_faults, *_memory_faults(made)]
     faults += rehearse(pipeline, made.instrument, parts) if rehearse is not None else []
     faults += warnings if strict else []
@@ -165,11 +173,7 @@ def _one_cube(checked: Checked, whole: _Whole, pipeline: Pipeline, rehearse: Reh
     )
 
 
-def _inventory(
-    checked: Checked,
-    progress: Callable[[int, int], None] | None,
-    executor: Literal["threads", "processes"] | None,
-) -> catalog.Inventory:
+def _inventory(checked: Checked, search: Search) -> catalog.Inventory:
     """Index the raw files of a pipeline.
 
     Raises
@@ -180,20 +184,23 @@ def _inventory(
         Files could not be read: what they hold is unknown, and no sample of theirs may be taken for missing.
     """
     pipeline = checked.pipeline
-    search = Search(_known_sites(pipeline), progress, executor)
     try:
         inventory = search.gathered(checked.instrument, pipeline.raw)
     except OSError as error:
         raise OutageError(f"raw files cannot be listed: {error}") from error
     except (FormatError, ValueError) as error:
         raise PlanError([Fault("raw", str(error), "expected raw files, or what `ilrs inventory -o` wrote")]) from error
-    outages = [one for one in inventory.rejected if one.outage]
+    _refuse_outages(inventory.rejected)
+    return inventory
+
+
+def _refuse_outages(rejected: Sequence[catalog.Rejection]) -> None:
+    outages = [one for one in rejected if one.outage]
     if outages:
         reasons = "\n".join(f"  {one.url}: {one.reason}" for one in outages[:20])
         raise OutageError(
             f"{len(outages)} raw files cannot be read; mend this, then the same command goes on:\n{reasons}"
         )
-    return inventory
 
 
 def _known_sites(pipeline: Pipeline) -> list[str] | None:
@@ -224,14 +231,15 @@ def _cut(checked: Checked, whole: _Whole, pipeline: Pipeline, found: Existing | 
         return granule.site in names and axis.overlaps(granule, margin)
 
     granules = tuple(filter(is_inside, whole.granules))
-    task = _task(checked, pipeline, {g.format for g in granules})
+    of_series = {one.format for several in whole.series.granules.values() for one in several}
+    task = _task(checked, pipeline, {g.format for g in granules} | of_series)
     made = Plan(
         pipeline=pipeline,
         source=checked.pipeline,
         instrument=checked.instrument,
         declared=declared,
         task=task,
-        parts=tuple(make_parts(task, declared, pipeline.layout.part, granules)),
+        parts=tuple(whole.series.near(make_parts(task, declared, pipeline.layout.part, granules))),
         granules=granules,
         duplicates=tuple(filter(is_inside, whole.duplicates)),
         outside=tuple(granule for granule in whole.granules if not is_inside(granule)),

@@ -107,7 +107,14 @@ class Plan:
     def tables(self) -> Tables:
         """Return what the parts share, to be stored beside the cube."""
         references = tuple(described(self.parts).values())
-        return Tables(self.task, self.sites, references, self.granules, self.axis.exposures())
+        granules = (*self.granules, *self.granules_of_series)
+        return Tables(self.task, self.sites, references, granules, self.axis.exposures())
+
+    @cached_property
+    def granules_of_series(self) -> tuple[Granule, ...]:
+        """What tells of the series that some part asks for, each once."""
+        every = dict.fromkeys(one for part in self.parts for one in part.granules_of_series)
+        return tuple(sorted(every, key=lambda one: (one.instrument, one.start, one.sha256, one.site)))
 
     def as_json(self) -> dict[str, Any]:
         """Return a summary as JSON-able values."""
@@ -128,6 +135,7 @@ class Plan:
             "chunk": self.cut.chunk,
             "shard": self.cut.shard,
             "granules": len(self.granules),
+            "series": [{"series": one.instrument, "site": one.site, "url": one.url} for one in self.granules_of_series],
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
             "memory_per_part": self.memory,

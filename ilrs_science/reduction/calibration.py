@@ -24,6 +24,7 @@ from ilrs_science.reduction.chain import check_samples, run_steps, with_quality,
 from ilrs_science.reduction.lineage import Made, Positions
 from ilrs_science.reduction.overlaps import Loss, Samples, merged, settled
 from ilrs_science.reduction.reading import samples_of
+from ilrs_science.reduction.series import SeriesOfPart
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,9 @@ class Calibration:
         samples, losses = self._joined(found)
         made = run_steps(samples.ds, self.part.steps, self.instrument, self.site, self.part)
         if made.complete:
-            check_samples(self.instrument, made.ds, samples.units | self._units_of_references())
+            check_samples(
+                self.instrument, made.ds, samples.units | self._units_of_references() | self._units_of_series()
+            )
         for tally, loss in ((tallies[loss.source], loss) for loss in losses if tallies):
             count = int(is_mine(self.part, self.site.name, loss.times).sum())
             tally.read += count
@@ -149,6 +152,11 @@ class Calibration:
             references.load(one, self.instrument.load.get(one.kind)).payload for several in used for one in several
         )
         return frozenset().union(*(_units(payload) for payload in payloads if payload is not None))
+
+    def _units_of_series(self) -> frozenset[str]:
+        known = SeriesOfPart(self.part, self.instrument)
+        several = (known.at(name, self.site) for name in self.part.series)
+        return frozenset().union(*(_units(one.samples) for one in several if one and one.samples is not None))
 
 
 def _units(ds: xr.Dataset) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from ilrs_science import references, registry
-from ilrs_science.catalog import with_times
+from ilrs_science.catalog import sample_times, with_times
 from ilrs_science.errors import FormatError, StepError, foreign
 from ilrs_science.model.axis import Times
 from ilrs_science.model.good import GOOD
 from ilrs_science.model.instrument import Instrument
-from ilrs_science.model.part import StepCall
-from ilrs_science.model.quality import REJECTED
+from ilrs_science.model.part import Part, StepCall
+from ilrs_science.model.quality import REJECTED, set_flag
 from ilrs_science.model.reference import Reference
+from ilrs_science.model.series import Series
 from ilrs_science.model.site import Site
 from ilrs_science.model.step import Neighbours, Reach, StepFunction, neighbours, reach, step_parameters
+from ilrs_science.reduction.series import SeriesOfPart
 
 EVER = 2**62  # ns; beyond every time
 TAG = "tag_"
@@ -56,6 +58,7 @@ class BoundStep:
     reach: Reach
     pairs: tuple[str, ...] = ()
     """Reference parameters that take the one before and the one after."""
+    series: Mapping[str, Series | None] = field(default_factory=dict)
 
     @property
     def declared(self) -> Neighbours:
@@ -70,9 +73,11 @@ class BoundStep:
         StepError
             It does not keep its contract.
         """
-        out = self.call(locked(ds), time)
+        out, unknown = self.call(locked(ds), time)
         _check_kept(self.function.__name__, ds, out)
         out = _with_time_of_tai(self.function.__name__, ds, out)
+        if unknown.any():
+            out = set_flag(out, "no_reference", xr.DataArray(unknown, dims="time"))
         return out.assign_coords({name: ds.coords[name] for name in known(ds) if name not in out.variables})
 
     @cached_property
@@ -126,8 +131,12 @@ class BoundStep:
             for name, several in self.choices.items()
         }
 
-    def call(self, ds: xr.Dataset, time: int | None) -> xr.Dataset:
+    def call(self, ds: xr.Dataset, time: int | None) -> tuple[xr.Dataset, NDArray[np.bool_]]:
         """Call it with locked samples, and the references valid at a time; for no sample, the first.
+
+        Returns
+        -------
+        What it gives back, and for which of the samples a series that it asked had no value.
 
         Raises
         ------
@@ -135,9 +144,10 @@ class BoundStep:
             It writes to its input, or gives something else back than samples.
         """
         name = self.function.__name__
+        series = {key: None if one is None else one.for_call() for key, one in self.series.items()}
         try:
             with foreign(f"step {name}"):
-                out = self.function(ds, **self.fixed, **self._valid_at(time))
+                out = self.function(ds, **self.fixed, **series, **self._valid_at(time))
         except ValueError as error:
             if "read-only" in str(error):
                 raise StepError(f"step {name} mutates its input; work on a copy ({error})") from error
@@ -147,7 +157,10 @@ class BoundStep:
         if loose := [str(key) for key, one in out.data_vars.items() if "time" not in one.dims]:
             # It would be that of one window, or of one reference, among several; of which, the cut would say.
             raise StepError(f"step {name} gave variables without time: {', '.join(loose)}; repeat them along time")
-        return out
+        unknown = np.zeros(ds.sizes["time"], bool)
+        for one in filter(None, series.values()):
+            unknown |= np.isin(sample_times(ds), one.unknown)
+        return out, unknown
 
 
 def _pairs(several: Sequence[Reference]) -> list[Choice]:
@@ -156,8 +169,8 @@ def _pairs(several: Sequence[Reference]) -> list[Choice]:
     return [*found[:-1], replace(found[-1], until=found[-1].until + 1)] if found else []
 
 
-def bound(call: StepCall, instrument: Instrument, site: Site) -> BoundStep:
-    """Return a step with what it is given at a site."""
+def bound(call: StepCall, instrument: Instrument, site: Site, part: Part) -> BoundStep:
+    """Return a step with what it is given at a site of a part."""
     function = registry.step(call.name, instrument)
     roles = {name: one.role for name, one in step_parameters(function).items()}
     own = _call_parameters(function, call, site)
@@ -166,7 +179,9 @@ def bound(call: StepCall, instrument: Instrument, site: Site) -> BoundStep:
     loaded = {
         name: [references.load(one, instrument.load.get(name)) for one in several] for name, several in here.items()
     }
-    return BoundStep(function, fixed, loaded, call.margin, reach(function, own), call.pairs)
+    known = SeriesOfPart(part, instrument)
+    series = {name: known.at(name, site) for name, role in roles.items() if role == "series"}
+    return BoundStep(function, fixed, loaded, call.margin, reach(function, own), call.pairs, series)
 
 
 def _call_parameters(function: StepFunction, call: StepCall, site: Site) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def run_steps(ds: xr.Dataset, calls: Sequence[StepCall], instrument: Instrument,
     region = Region(part.axis, site.name, part.axis.start - part.margin, part.axis.stop + part.margin)
     for call in calls:
         items.enter(f"step {call.name}")
-        step = bound(call, instrument, site)
+        step = bound(call, instrument, site, part)
         if step.declared.makes_rows:
             made = made.then(rows_of(step, made.ds, region))
         else:

@@ -16,7 +16,7 @@ from ilrs_science.geometry.time import isot
 from ilrs_science.model.axis import Axis, Times
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.good import GOOD
-from ilrs_science.model.quality import REJECTED, rejections
+from ilrs_science.model.quality import REJECTED, rejections, set_flag
 from ilrs_science.reduction.calling import TAG, BoundStep, known, locked
 from ilrs_science.reduction.joining import joined
 from ilrs_science.reduction.lineage import Made, Mask, Positions
@@ -176,7 +176,7 @@ def _made_of_none(step: BoundStep, none: xr.Dataset) -> xr.Dataset:
     Few can do that without one; then those after it get the variables that it was given.
     """
     try:
-        rows = step.call(none, None)
+        rows, _ = step.call(none, None)
     except Exception as error:
         if is_outage(error):
             raise
@@ -197,10 +197,13 @@ def _all_flags(
 
 def _rows_of_piece(step: BoundStep, samples: xr.Dataset, piece: Piece) -> xr.Dataset:
     name = step.function.__name__
-    out = _for_piece(step, samples, piece).call(samples.isel(time=piece.samples), piece.begins)
+    given = samples.isel(time=piece.samples)
+    out, unknown = _for_piece(step, samples, piece).call(given, piece.begins)
     if "time" not in out.dims or "tai" not in out.variables or out["tai"].dims != ("time",):
         raise StepError(f"step {name} gave rows without tai along time; each has its own, as a coordinate")
     out = _as_known(out.set_coords("tai"))
+    if step.series:
+        out = _with_flags_of_series(out, given["quality"], unknown)
     times = sample_times(out)
     low, high = piece.bounds
     if times.size and not low <= times.min() <= times.max() < high:
@@ -210,6 +213,15 @@ def _rows_of_piece(step: BoundStep, samples: xr.Dataset, piece: Piece) -> xr.Dat
     order = np.argsort(times, kind="stable")
     order = order[(times[order] >= low) & (times[order] < high)]
     return out if np.array_equal(order, np.arange(len(times))) else out.isel(time=order)
+
+
+def _with_flags_of_series(out: xr.Dataset, quality: xr.DataArray, unknown: Mask) -> xr.Dataset:
+    """Return rows that are flagged where a series told nothing of some of the samples that they were made of."""
+    if "quality" not in out:
+        every = slice(0, quality.sizes["time"])
+        whole = Piece(every, 0, 0, (0, 0), (0, 0))
+        out = out.assign(quality=_all_flags(quality, [whole], [out.sizes["time"]], out.sizes))
+    return set_flag(out, "no_reference", xr.DataArray(np.full(out.sizes["time"], unknown.any()), dims="time"))
 
 
 def _as_known(out: xr.Dataset) -> xr.Dataset:

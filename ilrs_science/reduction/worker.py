@@ -6,7 +6,7 @@ import resource
 import socket
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from os import getpid
 from time import perf_counter
@@ -34,12 +34,13 @@ from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part
 from ilrs_science.model.product import Product
 from ilrs_science.model.quality import rejections
-from ilrs_science.model.record import Failure, Record
+from ilrs_science.model.record import Failure, Outcome, Record
 from ilrs_science.model.site import Site
 from ilrs_science.reduction.account import Tally
 from ilrs_science.reduction.calibration import Calibrated, Calibration
 from ilrs_science.reduction.counting import Histogram
 from ilrs_science.reduction.placing import NOTHING_PLACED, Block
+from ilrs_science.reduction.series import SeriesOfPart
 from ilrs_science.store import shards, tables
 from ilrs_science.store.target import target
 
@@ -66,10 +67,12 @@ def reduce(part: Part, token: str, rejected: Mapping[int, str] = MappingProxyTyp
     began = perf_counter()
     try:
         block, tallies = _fill(part, rejected)
+        series = SeriesOfPart(part, registry.instrument(part.instrument)).outcomes()
         items.enter("writing", ())
         stored = shards.write_region(target(part.cube), part.row, part.first, block.arrays, token)
         flagged, missing = block.reached()
-        return _record(part, began, "done", tallies, shards=stored, flagged=flagged, missing=missing)
+        outcomes = (*(tally.outcome() for tally in tallies), *series)
+        return _record(part, began, "done", outcomes, shards=stored, flagged=flagged, missing=missing)
     except LeaseLostError:
         raise
     except Exception as error:
@@ -174,7 +177,7 @@ def _place(part: Part, site: Site, done: Calibrated, block: Block | Histogram, t
 
 
 def _record(
-    part: Part, began: float, status: Literal["done", "failed"], tallies: Sequence[Tally], **more: Any
+    part: Part, began: float, status: Literal["done", "failed"], outcomes: tuple[Outcome, ...], **more: Any
 ) -> Record:
     return Record(
         part=part.number,
@@ -184,7 +187,7 @@ def _record(
         digest=part.digest,
         causes=part.causes,
         status=status,
-        outcomes=tuple(tally.outcome() for tally in tallies),
+        outcomes=outcomes,
         seconds=perf_counter() - began,
         peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         worker=f"{socket.gethostname()}:{getpid()}",

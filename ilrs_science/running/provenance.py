@@ -23,6 +23,7 @@ def provenance(made: Plan, done: Iterable[Record] = ()) -> dict[str, Any]:
         "plugin_code": made.task.plugin,
         "steps": [{"name": s.name, "parameters": dict(s.parameters), "at": dict(s.at)} for s in made.steps],
         "references": [*map(references.describe, made.references()), *made.absent],
+        "series": sorted({one.instrument for one in made.granules_of_series}),
         "inputs": "records/: every granule with its digest",
         "environments": [json.loads(one) for one in sorted(environments)] or [environment()],
     }

@@ -131,7 +131,7 @@ def _environments(finished: Sequence[Record]) -> int:
 
 def _gone(several: Sequence[Done], finished: Sequence[Record]) -> tuple[str, ...]:
     """Return the files that are not there any more and have samples in the cube still."""
-    held = {outcome.url for record in finished for outcome in record.outcomes if outcome.is_in}
+    held = {outcome.url for record in finished for outcome in record.outcomes if outcome.is_in or outcome.series}
     return tuple(dict.fromkeys(url for one in several for url in one.plan.diff.gone if url in held))
 
 

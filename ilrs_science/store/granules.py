@@ -99,6 +99,12 @@ def flags_of(url: str) -> dict[str, int]:
     return _Source.open(url).flags
 
 
+def attributes_of(url: str) -> dict[str, dict[str, Any]]:
+    """Return what the variables of a cube say of themselves."""
+    found = _Source.open(url)
+    return {name: found.attributes(name) for name in found.names}
+
+
 def samples(granule: Granule, flags: Mapping[str, int] | None = None) -> xr.Dataset:
     """Return the cells of a granule of a cube that are not missing, along `time`, with both times.
 
@@ -183,6 +189,13 @@ class _Source:
         """Return one of its arrays."""
         return shards.array(self._group, name, self.place)
 
+    def attributes(self, name: str) -> dict[str, Any]:
+        """Return what a variable says of itself; whether it lies on a circle or a sphere, too."""
+        declared: dict[str, Any] = next((one for one in self.product["variables"] if one["name"] == name), {})
+        kind = {key: declared[key] for key in ("period", "normalised") if declared.get(key)}
+        stored = {key: one for key, one in self.array(name).attrs.items() if key not in _OF_STORAGE}
+        return stored | kind
+
     @cached_property
     def _group(self) -> zarr.Group:
         return zarr.open_group(self.place.store(), mode="r")
@@ -250,8 +263,7 @@ class _Source:
             dims = tuple(map(str, getattr(array.metadata, "dimension_names", ())))
             along_time = slice(first, first + count)
             values = array[(row, along_time) if row >= 0 else (along_time,)]
-            attributes = {key: one for key, one in array.attrs.items() if key not in _OF_STORAGE}
-            found[name] = xr.Variable(dims[1:] if row >= 0 else dims, values, attributes)
+            found[name] = xr.Variable(dims[1:] if row >= 0 else dims, values, self.attributes(name))
         return found
 
     def _times(self, region: RegularAxis, offset: xr.Variable | None) -> Times:
@@ -299,7 +311,7 @@ def _in_order(item: tuple[str, object]) -> tuple[str, list[int]]:
 
 def _missing(quality: NDArray[Any]) -> NDArray[np.bool_]:
     """Tell which slots nothing reached."""
-    return np.asarray((quality.reshape(len(quality), -1) & MISSING).astype(bool).all(axis=1))
+    return np.asarray((quality & MISSING).astype(bool).all(axis=tuple(range(1, quality.ndim))))
 
 
 def _region(granule: Granule) -> tuple[str, int, int]:

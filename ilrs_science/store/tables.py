@@ -71,6 +71,10 @@ class Tables:
             "axis": part.axis.kind,
             "sites": [self._sites[site.name] for site in part.sites],
             "granules": _ranges([self._granules[_granule_key(one)] for one in part.granules]),
+            "series": {
+                name: _ranges([self._granules[_granule_key(one)] for one in several])
+                for name, several in part.series.items()
+            },
             "references": [
                 [name, site, [self._references[_reference_key(one)] for one in several]]
                 for name, site, several in _flat(part.references)
@@ -82,7 +86,7 @@ class Tables:
         return {one.name: number for number, one in enumerate(self.sites)}
 
     @cached_property
-    def _granules(self) -> dict[tuple[str, str], int]:
+    def _granules(self) -> dict[tuple[str, str, str], int]:
         return {_granule_key(one): number for number, one in enumerate(self.granules)}
 
     @cached_property
@@ -104,7 +108,6 @@ def part_of(ticket: Mapping[str, Any]) -> Part:
         axis: RegularAxis | ExposureAxis = regular_axis(ticket["axis"], count)
     else:
         axis = stored.instants.region(first, first + count)
-    granules = [stored.granule(number) for begin, end in ticket["granules"] for number in range(begin, end)]
     chosen: list[dict[str, dict[str, tuple[Reference, ...]]]] = [{} for _ in stored.task.steps]
     for path, site, several in ticket["references"]:
         step, _, name = path.partition(".")
@@ -116,8 +119,9 @@ def part_of(ticket: Mapping[str, Any]) -> Part:
         first,
         axis,
         tuple(stored.sites[number] for number in ticket["sites"]),
-        tuple(granules),
+        stored.granules(ticket["granules"]),
         tuple(chosen) if ticket["references"] else (),
+        {name: stored.granules(ranges) for name, ranges in ticket["series"].items()},
     )
 
 
@@ -152,8 +156,9 @@ class _Stored:
             table = _open(_checked(place, f"records/tables-{digest}.instants.parquet", shared["instants"])).read()
             self.instants = ExposureAxis(tuple(table["instant"].to_pylist()), tuple(table["site"].to_pylist()))
 
-    def granule(self, number: int) -> Granule:
-        return self._group(number // _ROWS)[number % _ROWS]
+    def granules(self, ranges: Sequence[tuple[int, int]]) -> tuple[Granule, ...]:
+        numbers = (number for begin, end in ranges for number in range(begin, end))
+        return tuple(self._group(number // _ROWS)[number % _ROWS] for number in numbers)
 
     def _decoded(self, group: int) -> list[Granule]:
         rows = self._granules.read_row_group(group)["granule"].to_pylist()
@@ -189,8 +194,8 @@ def _open(data: bytes) -> Any:
     return pq.ParquetFile(io.BytesIO(data))
 
 
-def _granule_key(granule: Granule) -> tuple[str, str]:
-    return (granule.url, granule.site)
+def _granule_key(granule: Granule) -> tuple[str, str, str]:
+    return (granule.url, granule.site, granule.instrument)
 
 
 def _reference_key(reference: Reference) -> tuple[str, str, str, int, int, str]:

@@ -65,6 +65,8 @@ class Case:
     """Folders of references."""
     steps: Steps
     """As in a pipeline; None for the instrument's own."""
+    inputs: Mapping[str, str]
+    """As in a pipeline."""
     folder: Path
     """A temporary folder, for cubes."""
 
@@ -162,6 +164,7 @@ class Case:
             "time": None if exposures else {"start": start, "stop": start + slots * step, "step": Duration(step)},
             "raw": [str(inventory)],
             "steps": None if self.steps is None else list(self.steps),
+            "inputs": dict(self.inputs),
             "references": {"folders": list(self.references)},
             "layout": {"shard": max(1, -(-count // parts))},
             "output": str(self.folder / f"{output}.zarr"),
@@ -241,6 +244,7 @@ def prepare(
     granules: Sequence[str | PathLike[str] | Granule],
     references: Sequence[str | PathLike[str]] = (),
     steps: Steps = None,
+    inputs: Mapping[str, str] | None = None,
 ) -> Iterator[Case]:
     """Yield the case of an instrument and raw files; its cubes are removed afterwards.
 
@@ -253,7 +257,8 @@ def prepare(
         raise ConformanceError("found no raw files to check with; give at least one path, URL or Granule")
     sources = tuple(one if isinstance(one, Granule) else fspath(one) for one in granules)
     with TemporaryDirectory(prefix="ilrs-conformance-") as folder:
-        yield Case(instrument, sources, tuple(str(Path(one).absolute()) for one in references), steps, Path(folder))
+        folders = tuple(str(Path(one).absolute()) for one in references)
+        yield Case(instrument, sources, folders, steps, dict(inputs or {}), Path(folder))
 
 
 @contextmanager

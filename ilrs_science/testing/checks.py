@@ -46,12 +46,13 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
 """Every check by its name, in order."""
 
 
-def check_instrument(
+def check_instrument(  # noqa: PLR0913 - an instrument, and what a pipeline says of it
     instrument: Instrument,
     granules: Sequence[str | PathLike[str] | Granule],
     *,
     references: Sequence[str | PathLike[str]] = (),
     steps: Steps = None,
+    inputs: Mapping[str, str] | None = None,
     raise_on_failure: bool = True,
 ) -> Report:
     """Check that an instrument keeps its contract.
@@ -67,6 +68,9 @@ def check_instrument(
         Folders of the references that the steps need.
     steps
         Steps with parameters, as in a pipeline; by default those of the instrument.
+    inputs
+        Where the series are that the steps ask for, as in a pipeline; files of them that lie beside the raw files are
+        found.
     raise_on_failure
         False returns the report of a failure, too.
 
@@ -79,7 +83,7 @@ def check_instrument(
     ConformanceError
         Some checks failed: every one with what was found and what is allowed.
     """
-    with prepare(instrument, granules, references, steps) as case:
+    with prepare(instrument, granules, references, steps, inputs) as case:
         report = Report(instrument.name, tuple(_result(name, check, case) for name, check in CHECKS.items()))
     if raise_on_failure and not report.ok:
         raise ConformanceError(str(report))

@@ -21,6 +21,7 @@ _OUTCOME: Shape = {
     "fault": str,
     "beside": _TEXTS,
     "observed": int,
+    "series": str,
 }
 RECORD: Shape = {
     "part": int,

@@ -38,11 +38,15 @@ def conformance_cases() -> Iterator[Callable[..., Case]]:
     kept: dict[str, tuple[Instrument, Case]] = {}
     with ExitStack() as folders:
 
-        def case_of(instrument: Instrument, granules: Sequence[Any], references: Sequence[Any], steps: Any) -> Case:
-            key = repr((id(instrument), [str(one) for one in granules], [fspath(one) for one in references], steps))
+        def case_of(
+            instrument: Instrument, granules: Sequence[Any], references: Sequence[Any], steps: Any, inputs: Any
+        ) -> Case:
+            named = ([str(one) for one in granules], [fspath(one) for one in references], steps, inputs)
+            key = repr((id(instrument), *named))
             if key not in kept:
                 # The instrument is kept beside its case, so that no other can take its id.
-                kept[key] = (instrument, folders.enter_context(prepare(instrument, granules, references, steps)))
+                case = prepare(instrument, granules, references, steps, inputs)
+                kept[key] = (instrument, folders.enter_context(case))
             return kept[key][1]
 
         yield case_of
@@ -54,11 +58,16 @@ def instrument_check(request: pytest.FixtureRequest, conformance_cases: Callable
     from ilrs_science.testing.checks import CHECKS  # noqa: PLC0415
 
     def check(
-        instrument: Instrument, granules: Sequence[Any], *, references: Sequence[Any] = (), steps: Any = None
+        instrument: Instrument,
+        granules: Sequence[Any],
+        *,
+        references: Sequence[Any] = (),
+        steps: Any = None,
+        inputs: Any = None,
     ) -> None:
         __tracebackhide__ = True
         folders = references or _references_fixture(request)
-        CHECKS[request.param](conformance_cases(instrument, granules, folders, steps))
+        CHECKS[request.param](conformance_cases(instrument, granules, folders, steps, inputs))
 
     return check
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ilrs_science.running.run import run
     from ilrs_science.store.collection import open_cubes
     from ilrs_science.store.cube import open_cube
+    from ilrs_science.store.parquet import open_table
 
     __version__: str
 
@@ -61,6 +62,7 @@ __all__ = [
     "inventory",
     "open_cube",
     "open_cubes",
+    "open_table",
     "plan",
     "plugins",
     "reject",
@@ -92,6 +94,7 @@ _NAMES_IN = {
     "registry": ("plugins",),
     "store.collection": ("open_cubes",),
     "store.cube": ("open_cube",),
+    "store.parquet": ("open_table",),
 }
 """What is imported above for type checkers, for the first use."""
 _HOME = {name: module for module, names in _NAMES_IN.items() for name in names}

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _POINTS = 4000  # more do not show in a picture of this width
 _COLOURS = 20  # of tab20; flags beyond take them again
 
+_OF_EVERY_CUBE = ("quality", "time_bounds", "time_offset", "count", "count_left_out")
+
 
 def quicklook(cube: xr.Dataset, variable: str | None = None) -> Figure:
     """Draw the primary variable of a cube: time series by site, or frames.
@@ -28,7 +30,8 @@ def quicklook(cube: xr.Dataset, variable: str | None = None) -> Figure:
     cube
         An open cube.
     variable
-        Name of the variable; by default the first that carries an uncertainty, of events their rate over all bins.
+        Name of the variable; by default the first that carries an uncertainty, of events their rate over all bins, of a
+        table the number of its rows.
 
     Raises
     ------
@@ -38,8 +41,7 @@ def quicklook(cube: xr.Dataset, variable: str | None = None) -> Figure:
         matplotlib is not installed.
     """
     cube = _with_rate(cube) if variable is None else cube
-    names = [str(n) for n in cube.data_vars if f"{n}_uncertainty" in cube]
-    name = variable or (names[0] if names else "")
+    name = variable or _primary(cube)
     if name not in cube:
         raise CubeError(f"no variable {name!r} to draw; the cube has {', '.join(map(str, cube.data_vars))}")
     array = cube[name]
@@ -47,6 +49,12 @@ def quicklook(cube: xr.Dataset, variable: str | None = None) -> Figure:
     if len(images) == 2 and "site" not in array.dims:  # noqa: PLR2004 - two dimensions make an image
         return _frames(cube, name)
     return _series(cube, name)
+
+
+def _primary(cube: xr.Dataset) -> str:
+    """Return the first variable that carries an uncertainty, or else the first that is of this product alone."""
+    own = [str(n) for n in cube.data_vars if n not in _OF_EVERY_CUBE and not str(n).endswith("_uncertainty")]
+    return next((n for n in own if f"{n}_uncertainty" in cube), next(iter(own), ""))
 
 
 def _with_rate(cube: xr.Dataset) -> xr.Dataset:

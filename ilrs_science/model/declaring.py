@@ -12,7 +12,7 @@ from ilrs_science.errors import Fault
 if TYPE_CHECKING:
     from ilrs_science.model.product import Product
 
-PLACES = ("slot", "mean", "sum", "histogram")
+PLACES = ("slot", "mean", "sum", "histogram", "table")
 OVERLAPS = ("refuse", "first", "latest")
 
 _RESERVED = frozenset(
@@ -21,6 +21,9 @@ _RESERVED = frozenset(
 )
 PLACES_OF_SITES = ("lon", "lat", "height")
 """Coordinates of sites; of a moving platform they are auxiliary coordinates along time instead."""
+_OF_ROWS = ("granule", "position", "index", "rows")
+"""What the engine makes of each row of a table, besides what every product has."""
+_MOST_DIMS = 2
 _COUNTED = frozenset({"counts", "counts_variance", "ontime", "exposure"})
 """What the engine makes of events."""
 
@@ -40,6 +43,23 @@ def declaration_faults(product: Product) -> Iterator[Fault]:
             yield Fault(f"{v.name}.dtype", f"found {v.dtype!r}", "expected a float or integer type")
     yield from _bin_faults(product)
     yield from _event_faults(product)
+    if product.is_table:
+        yield from _table_faults(product)
+
+
+def _table_faults(product: Product) -> Iterator[Fault]:
+    if product.exposures or product.bins:
+        found = "exposures" if product.exposures else "bins"
+        yield Fault(found, "found some", "the rows of a table are no cells: it has a regular axis and no bins")
+    for v in product.declared:
+        if v.name in _OF_ROWS:
+            yield Fault(repr(v.name), "cannot name a variable of a table", f"the engine makes {', '.join(_OF_ROWS)}")
+        if v.place is not None or v.weight or v.period is not None or v.normalised:
+            yield Fault(
+                f"{v.name}", "says how samples make a cell", "place, weight, period and normalised are of cells"
+            )
+        if len(v.dims) > _MOST_DIMS:
+            yield Fault(f"{v.name}.dims", f"found {v.dims}", "a column has one dimension beside time, at most")
 
 
 def _name_faults(product: Product) -> Iterator[Fault]:

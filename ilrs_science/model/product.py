@@ -16,8 +16,20 @@ from ilrs_science.model.quality import MISSING, QUALITY_DTYPE, REJECTED, flag_ta
 from ilrs_science.model.variable import Variable
 
 type Coordinate = int | Sequence[str] | Sequence[float] | xr.DataArray | NDArray[Any]
-type Place = Literal["slot", "mean", "sum", "histogram"]
+type Place = Literal["slot", "mean", "sum", "histogram", "table"]
 type Overlap = Literal["refuse", "first", "latest"]
+
+
+_ROWS = Variable(
+    "rows",
+    ("time",),
+    "u4",
+    "1",
+    "rows of the table that lie in the slot",
+    uncertainty=False,
+    fill=0,
+    attributes={"cell_methods": "time: sum"},
+)
 
 
 class Product:
@@ -32,7 +44,8 @@ class Product:
         How samples come onto a regular axis: `slot`, each in its own slot with its exact time kept in `time_offset`;
         `mean` or `sum` of the unflagged samples of a slot, with its uncertainty, `count` and `count_left_out`;
         `histogram`, the number of events in each bin, with the time in which the instrument was good. A variable may
-        have a place of its own.
+        have a place of its own. Or `table`: what the steps deliver are rows, any number of them at any time, stored as
+        Parquet beside the cube, which has the number of rows of each slot.
     bins
         For each dimension that samples are sorted into: what the steps deliver along `time` as their bin, an integer
         from 0. Such a dimension comes right after `time`; samples themselves do not have it.
@@ -98,7 +111,7 @@ class Product:
         self.declared = variables
         if faults := list(declaration_faults(self)):
             raise ValueError("; ".join(map(str, faults)))
-        default = ("time", *self.good) if self.counts_events else variables[0].dims
+        default = ("time", *self.good) if self.counts_events else variables[0].dims[: 1 if self.is_table else None]
         self.quality_dims = tuple(quality) if quality is not None else default
         if faults := list(dims_faults(self, "quality", self.quality_dims)):
             raise ValueError("; ".join(map(str, faults)))
@@ -107,6 +120,11 @@ class Product:
     def counts_events(self) -> bool:
         """Whether a sample is an event to be counted, and the file says when the instrument was good."""
         return self.place == "histogram"
+
+    @property
+    def is_table(self) -> bool:
+        """Whether a sample is a row of a table, and not the value of a cell."""
+        return self.place == "table"
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -137,6 +155,8 @@ class Product:
         )
         if self.counts_events:
             return (*self._counted(), quality)
+        if self.is_table:
+            return (_ROWS, quality)
         places = {self.place_of(v, place) for v in self.declared}
         added: list[Variable] = []
         if places & {"mean", "sum"}:

@@ -58,8 +58,8 @@ def _place_faults(pipeline: Pipeline, instrument: Instrument) -> list[Fault]:
     allowed = ""
     if product.exposures:
         allowed = "" if place in (None, "slot") else "makes a cube of exposures: slot"
-    elif product.counts_events:
-        allowed = "" if place is None else "counts events: leave it out"
+    elif product.counts_events or product.is_table:
+        allowed = "" if place is None else f"{'makes a table' if product.is_table else 'counts events'}: leave it out"
     elif product.bins:
         allowed = "sorts samples into bins: mean or sum" if place == "slot" else ""
     return [Fault("place", f"found {place!r}", f"{instrument.name} {allowed}")] if allowed else []

@@ -13,8 +13,9 @@ from ilrs_science.executors.items import Limits
 from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part
 from ilrs_science.planning.pipeline import Pipeline
-from ilrs_science.reduction.chain import run_steps, with_quality
+from ilrs_science.reduction.chain import run_steps
 from ilrs_science.reduction.reading import samples_of
+from ilrs_science.reduction.samples import with_quality
 from ilrs_science.registry import instrument as instrument_by_name
 
 _LONGEST = Limits(seconds=30)

@@ -20,10 +20,11 @@ from ilrs_science.model.instrument import Instrument
 from ilrs_science.model.part import Part
 from ilrs_science.model.site import Site
 from ilrs_science.reduction.account import Tally, is_home, is_mine
-from ilrs_science.reduction.chain import check_samples, run_steps, with_quality, with_sample_numbers, with_tags
+from ilrs_science.reduction.chain import check_samples, run_steps
 from ilrs_science.reduction.lineage import Made, Positions
-from ilrs_science.reduction.overlaps import Loss, Samples, merged, settled
+from ilrs_science.reduction.overlaps import Loss, Samples, merged, settled, without_copies
 from ilrs_science.reduction.reading import samples_of
+from ilrs_science.reduction.samples import with_quality, with_sample_numbers, with_tags
 from ilrs_science.reduction.series import SeriesOfPart
 
 
@@ -139,10 +140,12 @@ class Calibration:
         return Calibrated(made, samples.source, samples.raw)
 
     def _joined(self, found: Sequence[Samples]) -> tuple[Samples, list[Loss]]:
-        """Return the samples of several granules in order of time; no event is a copy of another."""
-        return (
-            (merged(found), []) if self.instrument.product.counts_events else settled(found, self.part.task.conflicts)
-        )
+        """Return the samples of several granules in order of time; no event is a copy of another, a row may be."""
+        if self.instrument.product.counts_events:
+            return merged(found), []
+        if self.instrument.product.is_table:
+            return without_copies(found)
+        return settled(found, self.part.task.conflicts)
 
     def _units_of_references(self) -> frozenset[str]:
         used = (

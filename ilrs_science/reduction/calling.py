@@ -25,11 +25,10 @@ from ilrs_science.model.reference import Reference
 from ilrs_science.model.series import Series
 from ilrs_science.model.site import Site
 from ilrs_science.model.step import Neighbours, Reach, StepFunction, neighbours, reach, step_parameters
+from ilrs_science.reduction.samples import TAG
 from ilrs_science.reduction.series import SeriesOfPart
 
 EVER = 2**62  # ns; beyond every time
-TAG = "tag_"
-"""How the names of coordinates begin that hold tags of granules."""
 
 
 def known(ds: xr.Dataset) -> list[str]:

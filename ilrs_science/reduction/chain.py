@@ -14,18 +14,16 @@ from ilrs_science.errors import ProductError, StepError
 from ilrs_science.executors import items
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.good import GOOD, joined_good, within
-from ilrs_science.model.granule import Granule
 from ilrs_science.model.instrument import Instrument
-from ilrs_science.model.part import Part, StepCall, digest
-from ilrs_science.model.product import Product
-from ilrs_science.model.quality import QUALITY_DTYPE, flag_attributes
+from ilrs_science.model.part import Part, StepCall
 from ilrs_science.model.site import Site
 from ilrs_science.model.values import value_faults
-from ilrs_science.reduction.calling import EVER, TAG, BoundStep, bound
+from ilrs_science.reduction.calling import EVER, BoundStep, bound
 from ilrs_science.reduction.joining import joined
 from ilrs_science.reduction.lineage import Made, Mask, Positions
 from ilrs_science.reduction.pieces import Groups
 from ilrs_science.reduction.rows import Region, rows_of
+from ilrs_science.reduction.samples import TAG
 
 
 def run_steps(ds: xr.Dataset, calls: Sequence[StepCall], instrument: Instrument, site: Site, part: Part) -> Made:
@@ -48,35 +46,6 @@ def run_steps(ds: xr.Dataset, calls: Sequence[StepCall], instrument: Instrument,
             return made
         region = region.within(call.margin)
     return made
-
-
-def with_quality(ds: xr.Dataset, product: Product) -> xr.Dataset:
-    """Return samples with `quality`: all good where the reader gave none, and with the flags the product declares.
-
-    It has those of its dimensions that the samples have; what a step adds to them flags may lack.
-    """
-    attributes = flag_attributes(product.flags)
-    if "quality" in ds:
-        return ds.assign(quality=ds["quality"].astype(QUALITY_DTYPE).assign_attrs(attributes))
-    dims = tuple(name for name in product.sample_dims(product.quality_dims) if name in ds.dims)
-    none = np.zeros([ds.sizes[name] for name in dims], QUALITY_DTYPE)
-    return ds.assign(quality=xr.DataArray(none, dims=dims, attrs=attributes))
-
-
-def with_sample_numbers(ds: xr.Dataset, granule: Granule) -> xr.Dataset:
-    """Return samples with the coordinate `sample`: what tells each from all others, the same in every cut.
-
-    A 64-bit counter that begins where the digest of the file says; for dithering that can be repeated, say.
-    """
-    begin = np.uint64(int(digest([granule.sha256, granule.site])[:16], 16))
-    return ds.assign_coords(sample=("time", np.arange(ds.sizes["time"], dtype=np.uint64) + begin))
-
-
-def with_tags(ds: xr.Dataset, granule: Granule, keys: Collection[str]) -> xr.Dataset:
-    """Return samples with those tags of their granule by which references are chosen, as coordinates along `time`."""
-    return ds.assign_coords(
-        {f"{TAG}{key}": ("time", np.full(ds.sizes["time"], granule.tags.get(key, ""))) for key in keys}
-    )
 
 
 def check_samples(instrument: Instrument, ds: xr.Dataset, carried: Collection[str] = ()) -> None:

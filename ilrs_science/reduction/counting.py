@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -27,6 +27,9 @@ _MERGE = ("start", "stop", "live")
 
 class Histogram:
     """The cells of a part, unobserved until a good interval reaches them."""
+
+    rows: ClassVar[None] = None
+    """It has no table."""
 
     def __init__(self, product: Product, axis: RegularAxis, names: Sequence[str]) -> None:
         self.product = product

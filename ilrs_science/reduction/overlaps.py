@@ -63,15 +63,9 @@ def settled(found: Sequence[Samples], rule: str) -> tuple[Samples, list[Loss]]:
         samples flagged there by `read`, and of equal ones the first.
     """
     every, order = _sorted(found)
-    # A cluster is what one granule has at one instant; a group is all that there is at it.
-    clusters = _starts(every.raw[order], every.source[order])
-    groups = _starts(every.raw[order][clusters])
-    shared = np.diff([*groups, len(clusters)]) > 1
-    if not shared.any():
+    several = _contested(every, order)
+    if not several.size:
         return _picked(every, order), []
-    counts = np.diff([*clusters, len(order)])
-    contested = np.repeat(np.repeat(shared, np.diff([*groups, len(clusters)])), counts)
-    several = order[contested]
     lost, disputed, losses = _decide(every, found, several, rule)
     keep = np.ones(len(order), bool)
     keep[lost] = False
@@ -81,6 +75,38 @@ def settled(found: Sequence[Samples], rule: str) -> tuple[Samples, list[Loss]]:
         mask = xr.DataArray(np.isin(chosen, disputed), dims="time")
         samples = replace(samples, ds=set_flag(samples.ds, "conflict", mask))
     return samples, losses
+
+
+def without_copies(found: Sequence[Samples]) -> tuple[Samples, list[Loss]]:
+    """Return the samples of several granules in order of time, without rows that another granule has at that time.
+
+    Of equal rows the granule keeps its own that has most of them, and of equals the first: within a granule each is one
+    of its own. Rows that differ stand beside each other.
+    """
+    every, order = _sorted(found)
+    several = _contested(every, order)
+    if not several.size:
+        return _picked(every, order), []
+    raw, source = every.raw[several], every.source[several]
+    words = _words(joined([one.read for one in found]).isel(time=several))
+    rows, of, many = np.unique(np.stack([raw, words, source]), axis=1, return_inverse=True, return_counts=True)
+    # The granule with most rows comes first of each time and word.
+    ranked = np.lexsort((rows[2], -many, rows[1], rows[0]))
+    keeps = np.isin(np.arange(len(many)), ranked[_starts(rows[0][ranked], rows[1][ranked])])[of]
+    losses = [Loss("duplicate", int(one), raw[~keeps & (source == one)]) for one in np.unique(source[~keeps])]
+    keep = np.ones(len(order), bool)
+    keep[several[~keeps]] = False
+    return every.pick(order[keep[order]]), losses
+
+
+def _contested(every: Samples, order: Positions) -> Positions:
+    """Return the samples of the instants that several granules have, in order."""
+    # A cluster is what one granule has at one instant; a group is all that there is at it.
+    clusters = _starts(every.raw[order], every.source[order])
+    groups = _starts(every.raw[order][clusters])
+    several = np.diff([*groups, len(clusters)])
+    counts = np.diff([*clusters, len(order)])
+    return order[np.repeat(np.repeat(several > 1, several), counts)]
 
 
 def merged(found: Sequence[Samples]) -> Samples:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -52,6 +52,9 @@ NOTHING_PLACED = Placed(np.zeros(0, bool), np.zeros(0, bool))
 
 class Block:
     """The cells of a part, missing until a sample reaches them."""
+
+    rows: ClassVar[None] = None
+    """It has no table."""
 
     def __init__(self, product: Product, place: Place, axis: Axis) -> None:
         self.product = product

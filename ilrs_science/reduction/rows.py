@@ -17,10 +17,11 @@ from ilrs_science.model.axis import Axis, Times
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.good import GOOD
 from ilrs_science.model.quality import REJECTED, rejections, set_flag
-from ilrs_science.reduction.calling import TAG, BoundStep, known, locked
+from ilrs_science.reduction.calling import BoundStep, known, locked
 from ilrs_science.reduction.joining import joined
 from ilrs_science.reduction.lineage import Made, Mask, Positions
 from ilrs_science.reduction.pieces import Groups, Piece, window_numbers, windows
+from ilrs_science.reduction.samples import TAG
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def rows_of(step: BoundStep, ds: xr.Dataset, region: Region) -> Made:
     row = place[heirs.row]
     rows = rows.isel(time=kept).assign_attrs({key: one for key, one in ds.attrs.items() if key == GOOD})
     own = _Own.of(cut.pieces, makers[kept])
-    origin = handed[own.origins(sample_times(samples), sample_times(rows), row, place[heirs.carried_by])]
+    origin = handed[own.origins(sample_times(samples), sample_times(rows), row, heirs.carries[kept])]
     rows = rows.assign_coords({name: ("time", ds[name].values[origin]) for name in known(ds)})
     mine = region.is_mine(everywhere)
     lost = {why: mask & mine for why, mask in lost.items() if (mask & mine).any()}
@@ -241,8 +242,8 @@ class _Heirs:
 
     row: Positions
     """The row that stands for each, or -1."""
-    carried_by: Positions
-    """The row that carries the number of each on, or -1."""
+    carries: Positions
+    """For each row the sample whose number it carries on, or -1."""
 
 
 def _heirs(samples: xr.Dataset, number: NDArray[np.int64], rows: xr.Dataset, makers: NDArray[np.int64]) -> _Heirs:
@@ -255,16 +256,23 @@ def _heirs(samples: xr.Dataset, number: NDArray[np.int64], rows: xr.Dataset, mak
     first, last = (np.searchsorted(makers, number, side=side) for side in ("left", "right"))
     latest = np.searchsorted(ends, times, side="right") - 1
     found = np.where(last > first, np.clip(latest, first, last - 1), -1)
-    named = np.full(len(number), -1, np.intp)
+    named, carries = np.full(len(number), -1, np.intp), np.full(len(makers), -1, np.intp)
     if rows.sizes["time"]:
         pairs = np.zeros(len(number) + len(makers), [("piece", "i8"), ("sample", "u8")])
         pairs["piece"] = np.concatenate([number, makers])
         pairs["sample"] = np.concatenate([samples["sample"].values, rows["sample"].values])
         _, words = np.unique(pairs, return_inverse=True)
-        carrier = np.full(int(words.max()) + 1, -1, np.intp)
-        carrier[words[len(number) :][::-1]] = np.arange(len(makers))[::-1]
-        named = carrier[words[: len(number)]]
-    return _Heirs(np.where(named >= 0, named, found).astype(np.intp), named)
+        of_samples, of_rows = words[: len(number)], words[len(number) :]
+        named = _first_with(of_rows, words)[of_samples]
+        carries = _first_with(of_samples, words)[of_rows]
+    return _Heirs(np.where(named >= 0, named, found).astype(np.intp), carries)
+
+
+def _first_with(own: Positions, words: Positions) -> Positions:
+    """Return for each word the first position that has it, or -1."""
+    first = np.full(int(words.max()) + 1, -1, np.intp)
+    first[own[::-1]] = np.arange(len(own))[::-1]
+    return first
 
 
 @dataclass(frozen=True)
@@ -281,13 +289,12 @@ class _Own:
         last = np.array([one.samples.stop - 1 for one in pieces], np.intp)
         return cls(first[at], last[at])
 
-    def origins(self, times: Times, ends: Times, row: Positions, carried_by: Positions) -> Positions:
+    def origins(self, times: Times, ends: Times, row: Positions, carries: Positions) -> Positions:
         """Return for each row the sample whose number it carries on, or the first one that it stands for.
 
         Or else the one before it in its own window or group.
         """
         found = np.clip(np.searchsorted(times, ends, side="right") - 1, self.first, self.last)
-        for rows in (row, carried_by):
-            standing = np.flatnonzero(rows >= 0)[::-1]
-            found[rows[standing]] = standing
-        return np.asarray(found, np.intp)
+        standing = np.flatnonzero(row >= 0)[::-1]
+        found[row[standing]] = standing
+        return np.asarray(np.where(carries >= 0, carries, found), np.intp)

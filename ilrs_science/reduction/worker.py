@@ -41,7 +41,9 @@ from ilrs_science.reduction.calibration import Calibrated, Calibration
 from ilrs_science.reduction.counting import Histogram
 from ilrs_science.reduction.placing import NOTHING_PLACED, Block
 from ilrs_science.reduction.series import SeriesOfPart
+from ilrs_science.reduction.table import Table
 from ilrs_science.store import shards, tables
+from ilrs_science.store.shards import Region
 from ilrs_science.store.target import target
 
 
@@ -69,7 +71,8 @@ def reduce(part: Part, token: str, rejected: Mapping[int, str] = MappingProxyTyp
         block, tallies = _fill(part, rejected)
         series = SeriesOfPart(part, registry.instrument(part.instrument)).outcomes()
         items.enter("writing", ())
-        stored = shards.write_region(target(part.cube), part.row, part.first, block.arrays, token)
+        region = Region(part.row, part.first, block.arrays, block.rows)
+        stored = shards.write_region(target(part.cube), region, token)
         flagged, missing = block.reached()
         outcomes = (*(tally.outcome() for tally in tallies), *series)
         return _record(part, began, "done", outcomes, shards=stored, flagged=flagged, missing=missing)
@@ -106,7 +109,7 @@ def try_ticket(ticket: Mapping[str, Any]) -> str:
     return ""
 
 
-def _fill(part: Part, rejected: Mapping[int, str] = MappingProxyType({})) -> tuple[Block | Histogram, list[Tally]]:
+def _fill(part: Part, rejected: Mapping[int, str] = MappingProxyType({})) -> tuple[_Cells, list[Tally]]:
     instrument = registry.instrument(part.instrument)
     _check_code(part, instrument)
     block = _block(part, instrument.product)
@@ -127,8 +130,13 @@ def _fill(part: Part, rejected: Mapping[int, str] = MappingProxyType({})) -> tup
     return block, tallies
 
 
-def _block(part: Part, product: Product) -> Block | Histogram:
-    """Return the empty cells of a part."""
+type _Cells = Block | Histogram | Table
+
+
+def _block(part: Part, product: Product) -> _Cells:
+    """Return the empty cells of a part, or a table without a row."""
+    if product.is_table:
+        return Table(product, cast("RegularAxis", part.axis), part.sites[0].name, part.granules)
     if product.counts_events:
         return Histogram(product, cast("RegularAxis", part.axis), [granule.url for granule in part.granules])
     return Block(product, part.place, part.axis)
@@ -152,7 +160,7 @@ def _check_once(name: str, steps: tuple[str, ...], raw_format: str, ours: str, p
         raise PluginError(f"{name}: planned with code {planned}, this process has {found}; plan again")
 
 
-def _place(part: Part, site: Site, done: Calibrated, block: Block | Histogram, tallies: list[Tally]) -> None:
+def _place(part: Part, site: Site, done: Calibrated, block: _Cells, tallies: list[Tally]) -> None:
     """Bring what the steps made into the block and count what became of each sample that is this part's."""
     made = done.made
     times = sample_times(made.ds)

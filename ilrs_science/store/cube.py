@@ -30,6 +30,7 @@ COMPLETE = "complete"
 """The status of a cube whose every part is there."""
 
 ROOT = "zarr.json"
+ROWS = re.compile(r"table/[0-9]+/[0-9]+\.parquet")
 SHARD = re.compile(r"[^/]+/c(/[0-9]+)+")
 
 
@@ -250,7 +251,8 @@ def shard_keys(place: Target) -> list[str]:
     root = read_root(place)
     if found is None or root is None:
         return []
-    return [key for name in data_names(found, root) for key in place.listing(name) if SHARD.fullmatch(key)]
+    keys = [key for name in data_names(found, root) for key in place.listing(name) if SHARD.fullmatch(key)]
+    return [*keys, *(key for key in place.listing("table") if ROWS.fullmatch(key))]
 
 
 def stored_exposures(place: Target) -> set[tuple[int, str]]:

@@ -84,6 +84,8 @@ def index(url: str, reader: Reader) -> list[Granule]:
     made_by = str(found.cube.attributes.get("instrument", "unknown"))
     if made_by != reader.reads:
         raise FormatError(f"{url}: a cube of {made_by}; {reader.name} reads cubes of {reader.reads}")
+    if found.cube.schema["place"] == "table":
+        raise FormatError(f"{url}: has a table, not cells; there is nothing that {reader.name} could read")
     status = found.cube.attributes.get("status")
     if status != COMPLETE:
         raise OutageError(f"{url}: {status or 'unfinished'}; run its pipeline to the end first")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Literal
 
@@ -18,7 +19,9 @@ from zarr.storage import WrapperStore
 
 from ilrs_science.errors import CubeError, OutageError
 from ilrs_science.model.record import Record, Shard
-from ilrs_science.store import lease
+from ilrs_science.model.rows import Rows
+from ilrs_science.store import lease, parquet
+from ilrs_science.store.cube import Existing, existing
 from ilrs_science.store.folder import Folder
 from ilrs_science.store.found import Found
 from ilrs_science.store.target import Target
@@ -49,7 +52,10 @@ class _Watched(WrapperStore[Store]):
             await asyncio.to_thread(self.set_sync, key, value)  # so that objects travel at the same time
 
     def set_sync(self, key: str, value: Buffer) -> None:
-        data = memoryview(value.as_buffer_like())
+        self.put(key, memoryview(value.as_buffer_like()))
+
+    def put(self, key: str, data: memoryview) -> None:
+        """Write an object in the place of the one that was seen."""
         self.written[key] = (data.nbytes, checksum(data))
         for _ in range(_TRIES):
             if self.place.exchange(key, data, self.seen[key], self.token):
@@ -59,6 +65,17 @@ class _Watched(WrapperStore[Store]):
                 return
             self.look([key])
         raise OutageError(f"{self.place.url}: somebody else goes on changing {key}")
+
+    def put_or_remove(self, key: str, data: bytes) -> None:
+        """Write an object in the place of the one that was seen, or leave none there where it has no byte."""
+        if data:
+            self.put(key, memoryview(data))
+        elif self.seen[key]:
+            self.place.delete(key)
+
+    def shard(self, key: str) -> Shard | None:
+        """Return what tells an object that was written from another; None where none was."""
+        return Shard(*self.written[key], self.place.mark(key)) if key in self.written else None
 
     def look(self, keys: Iterable[str]) -> None:
         """Note what may be replaced.
@@ -70,19 +87,25 @@ class _Watched(WrapperStore[Store]):
         lease.check_held(self.place, self.token)
 
 
-def write_region(
-    place: Target, row: int, first: int, arrays: Mapping[str, NDArray[Any]], token: str
-) -> dict[str, Shard | None]:
-    """Write whole shards of every variable.
+@dataclass(frozen=True)
+class Region:
+    """What a part writes: whole shards of every variable."""
+
+    row: int
+    """Index of the site; -1 in an exposure cube."""
+    first: int
+    """Index of the first sample along time; a multiple of the shard."""
+    arrays: Mapping[str, NDArray[Any]]
+    """By name, time first, of the stored types."""
+    rows: Rows | None = None
+    """Of a table."""
+
+
+def write_region(place: Target, region: Region, token: str) -> dict[str, Shard | None]:
+    """Write whole shards of every variable, and the rows of a table shard by shard.
 
     Parameters
     ----------
-    row
-        Index of the site; -1 in an exposure cube.
-    first
-        Index of the first sample along time; a multiple of the shard.
-    arrays
-        By name, time first, of the stored types.
     token
         Of the run.
 
@@ -100,13 +123,33 @@ def write_region(
     with thrifty():
         store = _Watched(place.store(read_only=False), place, token)
         group = zarr.open_group(store, mode="r+", use_consolidated=False)
-        found = {name: array(group, name, place) for name in arrays}
-        every = [key for name, one in found.items() for key in keys(one, name, row, first, len(arrays[name]))]
-        store.look(every)
-        for name, values in arrays.items():
+        row, first = region.row, region.first
+        found = {name: array(group, name, place) for name in region.arrays}
+        every = [key for name, one in found.items() for key in keys(one, name, row, first, len(region.arrays[name]))]
+        tables = {} if region.rows is None else _tables(region, place, (found["rows"].shards or (1, 1))[1])
+        store.look([*every, *tables])
+        for name, values in region.arrays.items():
             along_time = slice(first, first + values.shape[0])
             found[name][(row, along_time) if row >= 0 else (along_time,)] = values
-    return {key: Shard(*store.written[key], place.mark(key)) if key in store.written else None for key in every}
+        for key, data in tables.items():
+            store.put_or_remove(key, data)
+    return {key: store.shard(key) for key in (*every, *tables)}
+
+
+def _tables(region: Region, place: Target, length: int) -> dict[str, bytes]:
+    """Return the rows of a table by the keys of their shards; nothing for a shard without any."""
+    product = (existing(place) or _missing(place)).schema["product"]
+    rows, count = region.rows or Rows(np.zeros(0, np.int64), {}), len(region.arrays["rows"])
+    made = {}
+    for begin in range(0, count, length):
+        own = rows.between(begin, begin + length)
+        key = parquet.key(region.row, (region.first + begin) // length)
+        made[key] = parquet.encoded(own, product) if len(own.slots) else b""
+    return made
+
+
+def _missing(place: Target) -> Existing:
+    raise CubeError(f"no cube at {place.url}")
 
 
 def checksum(data: Any) -> str:

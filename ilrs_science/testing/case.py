@@ -27,9 +27,10 @@ from ilrs_science.model.step import StepFunction, neighbours
 from ilrs_science.planning.gathering import Search
 from ilrs_science.planning.plan import plan as make_plan
 from ilrs_science.planning.planned import CollectionPlan, Plan
-from ilrs_science.reduction.chain import run_steps, with_quality, with_sample_numbers, with_tags
+from ilrs_science.reduction.chain import run_steps
 from ilrs_science.reduction.lineage import Made
 from ilrs_science.reduction.reading import as_read, with_good
+from ilrs_science.reduction.samples import with_quality, with_sample_numbers, with_tags
 from ilrs_science.running.executing import ExecutorName
 from ilrs_science.running.report import Report as RunReport
 from ilrs_science.running.run import run as run_pipeline

@@ -15,6 +15,7 @@ from ilrs_science.errors import Fault
 from ilrs_science.testing.cube_check_arrays import array_faults, places
 from ilrs_science.testing.cube_check_place import UNREADABLE, Cube, Place, differs, parsed
 from ilrs_science.testing.cube_check_records import record_faults, sample_counts
+from ilrs_science.testing.cube_check_table import table_faults
 from ilrs_science.testing.cube_check_times import digest, time_faults
 from ilrs_science.testing.cube_check_values import value_faults
 
@@ -51,7 +52,12 @@ def check_cube(path: str | os.PathLike[str]) -> list[Fault]:
     if arrays:
         # What is read through wrong metadata tells of nothing else.
         return [*faults, *arrays, *_guarded("records", record_faults(cube))]
-    checks = (("time", time_faults(cube)), ("data", value_faults(cube)), ("records", record_faults(cube)))
+    checks = (
+        ("time", time_faults(cube)),
+        ("data", value_faults(cube)),
+        ("table", table_faults(cube)),
+        ("records", record_faults(cube)),
+    )
     return [*faults, *(fault for name, found in checks for fault in _guarded(name, found))]
 
 
@@ -86,7 +92,8 @@ def _attribute_faults(attributes: Mapping[str, Any]) -> Iterator[Fault]:
 def _coordinate_faults(cube: Cube) -> Iterator[Fault]:
     named = str(cube.attributes.get("coordinates")).split()
     along_time = () if cube.regular else ("site",)
-    auxiliary = [one["name"] for one in cube.schema["product"]["variables"] if one["coordinate"]]
+    cells = cube.schema["place"] != "table"
+    auxiliary = [one["name"] for one in cube.schema["product"]["variables"] if one["coordinate"] and cells]
     offset = ("time_offset",) if "slot" in places(cube) else ()
     wanted = {"tai", "lon", "lat", "height", *along_time, *auxiliary, *offset}
     yield from differs("coordinates", sorted(named), sorted(wanted))

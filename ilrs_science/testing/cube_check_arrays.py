@@ -188,6 +188,8 @@ def _labels(cube: Cube) -> Iterator[Wanted]:
 
 def places(cube: Cube) -> set[str]:
     """Return how the declared variables of a cube are made of samples, each as its own place says, or that of all."""
+    if cube.schema["place"] == "table":
+        return {"table"}
     return {_place(cube, one) for one in cube.schema["product"]["variables"]}
 
 
@@ -204,6 +206,10 @@ def _place(cube: Cube, declared: Mapping[str, Any]) -> str:
 
 
 def _data(cube: Cube) -> Iterator[Wanted]:
+    if cube.schema["place"] == "table":
+        yield _variable(cube, "rows", ["time"], np.dtype("u4"), 0, attributes={"units": "1"})
+        yield _variable(cube, "quality", ["time"], np.dtype("u4"), 1)
+        return
     for one in cube.schema["product"]["variables"]:
         yield _values(cube, one)
         if one["uncertainty"] and not one["coordinate"]:

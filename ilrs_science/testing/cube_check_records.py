@@ -99,8 +99,12 @@ def _keys_of_regions(cube: Cube) -> dict[Region, list[str]]:
     """Return the keys of the shards of all variables by row and first slot of each shard."""
     arrays = [one for one in wanted(cube) if one.is_data]
     length = cube.schema["cut"][1]
+    table = cube.schema["place"] == "table"
     return {
-        (row, number * length): [shard_key(one, row, number) for one in arrays]
+        (row, number * length): [
+            *(shard_key(one, row, number) for one in arrays),
+            *([f"table/{row}/{number}.parquet"] if table else []),
+        ]
         for row in cube.rows
         for number in range(-(-cube.count // length))
     }

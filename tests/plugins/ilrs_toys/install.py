@@ -21,6 +21,7 @@ TOYS = {
         "toy-brightest": "ilrs_toys.derived:frames",
         "toy-hen": "ilrs_toys.derived:hen",
         "toy-egg": "ilrs_toys.derived:egg",
+        "toy-table": "ilrs_toys.triggers:instrument",
         "toy-warm": "ilrs_toys.warm:instrument",
         "toy-evil": "ilrs_toys.evil:instrument",
         "toy-evil-unindexed": "ilrs_toys.evil:unindexed",

@@ -1,0 +1,136 @@
+"""Tables in storage: one Parquet object for each shard of slots, beside the arrays of the cube."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import numpy as np
+from numpy.typing import NDArray
+
+from ilrs_science.errors import CubeError
+from ilrs_science.model.rows import OWN, Rows
+from ilrs_science.store.cube import COMPLETE, existing
+from ilrs_science.store.folder import Folder
+from ilrs_science.store.target import target
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow.dataset import Dataset
+
+TABLE = "table"
+"""Place of a product whose rows are stored so, and the folder that they lie in."""
+
+
+def key(row: int, number: int) -> str:
+    """Return the key of the rows of a shard, of the site with this index."""
+    return f"{TABLE}/{row}/{number}.parquet"
+
+
+def encoded(rows: Rows, product: Mapping[str, Any]) -> bytes:
+    """Return rows as the bytes of a Parquet object; the same ones for equal rows.
+
+    Parameters
+    ----------
+    product
+        Its schema, as `Product.as_json` gives it.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - heavy
+    import pyarrow.parquet as pq  # noqa: PLC0415 - heavy
+
+    wanted = schema(product)
+    columns = [_column(rows.columns[one.name], one.type) for one in wanted]
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays(columns, schema=wanted), sink, compression="zstd", row_group_size=2**20)
+    return sink.getvalue()
+
+
+def open_table(url: str) -> Dataset:
+    """Open the table of a cube: lazily, as a `pyarrow.dataset.Dataset`, in order of site and time.
+
+    `open_table(url).to_table(columns=[...], filter=...)` reads what is asked for, and `.to_pandas()` of that is a data
+    frame. Other programs read the Parquet files in the folder `table` of the cube.
+
+    Raises
+    ------
+    CubeError
+        There is no cube at the URL, or it has cells and no table.
+    """
+    import pyarrow.dataset as ds  # noqa: PLC0415 - heavy
+
+    place = target(url)
+    found = existing(place)
+    if found is None or found.schema["place"] != TABLE:
+        what = "no cube" if found is None else "a cube without a table; open it with open_cube"
+        raise CubeError(f"{url}: {what}")
+    if found.attributes.get("status") != COMPLETE:
+        warnings.warn(f"{url}: {found.attributes.get('status', 'unfinished')}", UserWarning, stacklevel=2)
+    names = sorted(place.listing(TABLE), key=_in_order)
+    if isinstance(place, Folder):
+        filesystem, root = fsspec.filesystem("file"), str(Path(place.url).absolute())
+    else:
+        filesystem, root = fsspec.url_to_fs(place.url)
+    paths = [f"{root.rstrip('/')}/{name}" for name in names if name.endswith(".parquet")]
+    return ds.dataset(paths, schema=schema(found.schema["product"]), format="parquet", filesystem=filesystem)
+
+
+def schema(product: Mapping[str, Any]) -> pa.Schema:
+    """Return the columns of a table with their types; what they are, and in which units, in their metadata."""
+    import pyarrow as pa  # noqa: PLC0415 - heavy
+
+    text = pa.dictionary(pa.int32(), pa.string())
+    own = {
+        "site": (text, {"about": "name of the site"}),
+        "time": (pa.timestamp("ns", tz="UTC"), {"about": "UTC, as `time` of the cube"}),
+        "tai": (pa.timestamp("ns"), {"about": "TAI, exact"}),
+        "granule": (text, {"about": "SHA-256 of the raw file"}),
+        "position": (pa.int64(), {"about": "which sample of the raw file, as it is read"}),
+        "index": (pa.int32(), {"about": "which of the rows made of that sample at that time"}),
+        "quality": (pa.uint32(), {"about": "quality flags", "flags": " ".join(product["flags"])}),
+    }
+    fields = [pa.field(name, *_described(own[name])) for name in OWN]
+    for one in product["variables"]:
+        kind = _type(one["dtype"], one["dims"], product)
+        about = {"units": one["units"], "about": one["about"]}
+        fields.append(pa.field(one["name"], text if one["categories"] else kind, metadata=about))
+        if one["uncertainty"]:
+            dtype = one["dtype"] if np.dtype(one["dtype"]).kind == "f" else "f4"
+            sigma = about | {"about": f"1 sigma random uncertainty of {one['about'] or one['name']}"}
+            fields.append(pa.field(f"{one['name']}_uncertainty", _type(dtype, one["dims"], product), metadata=sigma))
+    return pa.schema(fields)
+
+
+def _described(one: tuple[Any, dict[str, str]]) -> tuple[Any, bool, dict[str, str]]:
+    return one[0], False, one[1]
+
+
+def _type(dtype: str, dims: list[str], product: Mapping[str, Any]) -> Any:
+    import pyarrow as pa  # noqa: PLC0415 - heavy
+
+    kind = pa.from_numpy_dtype(np.dtype(dtype))
+    for name in dims[1:]:
+        labels = product["coordinates"][name]
+        kind = pa.list_(kind, labels if isinstance(labels, int) else len(labels))
+    return kind
+
+
+def _column(values: NDArray[Any], kind: Any) -> Any:
+    import pyarrow as pa  # noqa: PLC0415 - heavy
+
+    if pa.types.is_dictionary(kind):
+        words, numbers = np.unique(values.astype(str), return_inverse=True)
+        return pa.DictionaryArray.from_arrays(pa.array(numbers, pa.int32()), pa.array(words.tolist(), pa.string()))
+    if pa.types.is_fixed_size_list(kind):
+        flat = pa.array(np.ascontiguousarray(values).reshape(-1), kind.value_type)
+        return pa.FixedSizeListArray.from_arrays(flat, type=kind)
+    if pa.types.is_timestamp(kind):
+        return pa.array(values.astype(np.int64), pa.int64()).cast(kind)
+    return pa.array(values, kind)
+
+
+def _in_order(name: str) -> tuple[int, ...]:
+    return tuple(int(one) for one in name.removesuffix(".parquet").split("/")[1:] if one.isdecimal())

@@ -109,7 +109,7 @@ def test_a_netcdf_payload_is_read(tmp_path: Path) -> None:
         ({"payload": "absent.json"}, "is not a file below"),
         ({"payload": "/etc/passwd.json"}, "should match pattern"),
         ({"sha256": "0" * 64}, "its index says 000"),
-        ({"valid": {"start": "2031-01-01T00:00:00Z"}}, r"valid.stop: is missing"),
+        ({"valid": {"stop": "2031-01-01T00:00:00Z"}}, r"valid.start: is missing"),
         ({"published": "some day"}, "is not a UTC time"),
         ({"colour": "red"}, r"colour: unknown key; allowed are kind, instrument, site"),
     ],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from ilrs_science import references
 from ilrs_science.catalog import Inventory
 from ilrs_science.cli.terminal import CONSOLE, add_row, new_table
 from ilrs_science.errors import Fault
@@ -159,7 +160,9 @@ def _cube_plan(made: Plan) -> None:
             add_row(table, f"  at {site}", ", ".join(f"{k}={v}" for k, v in own.items()))
     for one in made.references():
         add_row(
-            table, f"reference {one.kind}", f"{one.site}: {Path(one.url).name}, {isot(one.start)} to {isot(one.stop)}"
+            table,
+            f"reference {one.kind}",
+            f"{one.site}: {Path(one.url).name}, {isot(one.start)} to {references.until(one)}",
         )
     for name, count in Counter((one.instrument, one.site) for one in made.granules_of_series).items():
         add_row(table, f"series {name[0].rpartition(':')[2]}", f"{name[1]}: {count} granules")

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 import xarray as xr
 
+UNTIL_NEXT = 2**62
+"""The stop of a reference that is valid until the next one of its kind, instrument, site and keys begins to be."""
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -24,7 +27,7 @@ class Reference:
     start: int
     """Valid from, TAI ns."""
     stop: int
-    """Valid until (exclusive), TAI ns."""
+    """Valid until (exclusive), TAI ns; `UNTIL_NEXT` for as long as there is no later one."""
     published: int
     """When it became known, TAI ns."""
     sha256: str

@@ -1,5 +1,6 @@
 """Calibration knowledge: which reference is valid when, why, and what it holds."""
 
+from ilrs_science.model.reference import UNTIL_NEXT
 from ilrs_science.references.folders import read_folder
 from ilrs_science.references.loading import is_readable, load
 from ilrs_science.references.resolving import (
@@ -12,10 +13,12 @@ from ilrs_science.references.resolving import (
     fault,
     pair_faults,
     resolve,
+    until,
     usable,
 )
 
 __all__ = [
+    "UNTIL_NEXT",
     "Resolution",
     "Sought",
     "around",
@@ -28,5 +31,6 @@ __all__ = [
     "pair_faults",
     "read_folder",
     "resolve",
+    "until",
     "usable",
 ]

@@ -6,7 +6,7 @@ References
 instrument: acme-mag        # or several, [acme-mag, acme-mag-2]
 site: shackleton            # or "*", the default
 keys: {range: "3"}          # optional; tags of the granules that it is for
-valid: {start: 2031-01-01T00:00:00Z, stop: 2032-01-01T00:00:00Z}
+valid: {start: 2031-01-01T00:00:00Z, stop: 2032-01-01T00:00:00Z}   # without stop: until the next one
 published: 2030-12-01T00:00:00Z
 payload: matrix.json        # or netCDF-3, .nc; or what Instrument(load=...) reads
 sha256: ...                 # optional; checked where given
@@ -22,18 +22,18 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ilrs_science.errors import FormatError
-from ilrs_science.model.reference import Reference
+from ilrs_science.model.reference import UNTIL_NEXT, Reference
 from ilrs_science.yaml_text import UtcTime, load_yaml, validated
 
 
 class _Valid(BaseModel):
     model_config = ConfigDict(extra="forbid")
     start: UtcTime
-    stop: UtcTime
+    stop: UtcTime | None = None
 
     @model_validator(mode="after")
     def _has_length(self) -> Self:
-        if self.stop <= self.start:
+        if self.stop is not None and self.stop <= self.start:
             raise ValueError("stop must come after start")
         return self
 
@@ -81,7 +81,8 @@ def read_folder(folder: Path) -> list[Reference]:
 
 
 def _reference(entry: _Entry, instrument: str, sha256: str, url: str) -> Reference:
-    span = (entry.valid.start, entry.valid.stop)
+    stop = entry.valid.stop
+    span = (entry.valid.start, UNTIL_NEXT if stop is None else stop)
     return Reference(
         instrument, entry.kind, entry.site, *span, entry.published, sha256, url, entry.source, dict(entry.keys)
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from ilrs_science.errors import Fault
 from ilrs_science.geometry.time import isot
-from ilrs_science.model.reference import Reference
+from ilrs_science.model.reference import UNTIL_NEXT, Reference
 
 _MOST_TOLD = 20
 
@@ -69,7 +69,7 @@ def resolve(references: Iterable[Reference], sought: Sought, span: tuple[int, in
         if refusal := sought.refusal(one):
             return refusal
         if not sought.pair and not _within([one], span):
-            return f"valid {isot(one.start)} to {isot(one.stop)}, outside {isot(span[0])} to {isot(span[1])}"
+            return f"valid {isot(one.start)} to {until(one)}, outside {isot(span[0])} to {isot(span[1])}"
         if id(one) not in newest:
             return f"published {isot(one.published)}, and again later"
         return "taken" if one.sha256 in there else "others are nearer" if sought.pair else "another is more specific"
@@ -88,7 +88,7 @@ def usable(references: Iterable[Reference], sought: Sought) -> list[Reference]:
 
     Where one is more specific than another, this one is valid only where that one is not.
     """
-    mine = _newest(one for one in references if one.kind == sought.kind and not sought.refusal(one))
+    mine = _ended(_newest(one for one in references if one.kind == sought.kind and not sought.refusal(one)))
     return _taken_apart(mine) if sought.pair else _most_specific(mine)
 
 
@@ -150,6 +150,21 @@ def _newest(references: Iterable[Reference]) -> list[Reference]:
     return [one for issue in issues.values() for one in issue if one.published == max(each.published for each in issue)]
 
 
+def _ended(references: Sequence[Reference]) -> list[Reference]:
+    """Return references of which those that are valid until the next one of the same site and keys end there.
+
+    What was published after the context ends none: this comes after it was left out.
+    """
+    starts: dict[tuple[Any, ...], list[int]] = {}
+    for one in references:
+        starts.setdefault((one.site, tuple(sorted(one.keys.items()))), []).append(one.start)
+    ended = []
+    for one in references:
+        later = [start for start in starts[one.site, tuple(sorted(one.keys.items()))] if start > one.start]
+        ended.append(replace(one, stop=min(later, default=UNTIL_NEXT)) if one.stop == UNTIL_NEXT else one)
+    return ended
+
+
 def _merged(references: Sequence[Reference]) -> list[Reference]:
     """Return references with equal payloads as one where their validities touch."""
     found: list[Reference] = []
@@ -187,11 +202,16 @@ def describe(reference: Reference) -> dict[str, Any]:
     return {
         "kind": reference.kind,
         "site": reference.site,
-        "valid": [isot(reference.start), isot(reference.stop)],
+        "valid": [isot(reference.start), until(reference)],
         **({"keys": dict(reference.keys)} if reference.keys else {}),
         "sha256": reference.sha256,
         "source": reference.source,
     }
+
+
+def until(one: Reference) -> str:
+    """Return when a reference ends to be valid, for people."""
+    return "the next one" if one.stop == UNTIL_NEXT else isot(one.stop)
 
 
 def fault(path: str, resolution: Resolution) -> Fault:

@@ -51,6 +51,37 @@ def test_a_reference_for_the_site_takes_the_place_of_one_for_all_as_long_as_it_i
     assert gains(campaign)[0] == [2, 2, 3, 3, 2, 2, 2, 2]
 
 
+def since(second: float) -> dict[str, Any]:
+    """Return a validity without an end."""
+    return {"valid": {"start": isot(START + round(second * SECOND))}}
+
+
+def test_a_reference_without_an_end_is_valid_until_the_next_one(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", range(8))
+    for second, value in ((-100, 2), (3, 3), (6, 4)):
+        campaign.refer("gain", second, 0, value, **since(second))
+    assert gains(campaign)[0] == [2, 2, 2, 3, 3, 3, 4, 4]
+
+
+def test_one_for_the_site_without_an_end_goes_before_one_for_all_from_then_on(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", range(8))
+    campaign.refer("gain", -100, 0, 2, **since(-100))
+    campaign.refer("gain", 4, 0, 3, site="a", **since(4))
+    campaign.refer("gain", 6, 0, 5, **since(6))
+    assert gains(campaign)[0] == [2, 2, 2, 2, 3, 3, 3, 3]
+
+
+def test_one_that_is_published_after_the_context_ends_none(campaign: Campaign) -> None:
+    campaign.write("0.toy", "a", range(8))
+    campaign.refer("gain", -100, 0, 2, **since(-100))
+    campaign.refer("gain", 3, 0, 3, **since(3), published=isot(START + 50 * SECOND))
+    known = {"folders": [str(campaign.folder / "references")], "context": isot(START)}
+    assert gains(campaign, references=known)[0] == [2] * 8
+    assert gains(campaign, output=str(campaign.folder / "later.zarr"))[1].counts.placed == 8
+    later = ilrs.plan(campaign.pipeline(8, sites=["a"], steps=["by_reference", "to_units"]))
+    assert [one.stop for one in later.references()] == [START + 3 * SECOND, references.UNTIL_NEXT]
+
+
 def test_one_reference_may_be_for_several_instruments(campaign: Campaign) -> None:
     campaign.write("0.toy", "a", range(8))
     campaign.refer("gain", -100, 100, 2, instrument=["toy-photons", "toy-clock"])

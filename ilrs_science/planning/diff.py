@@ -12,6 +12,7 @@ from ilrs_science.model.granule import Granule
 from ilrs_science.model.part import CAUSES, Cause, Part
 from ilrs_science.model.record import Record
 from ilrs_science.store import records, shards
+from ilrs_science.store.granules import place_of
 from ilrs_science.store.target import Found, Target
 
 type Verdict = Literal[
@@ -118,7 +119,7 @@ class _Judge:
     place: Target
     listing: Mapping[str, Found]
     digests: Collection[str]
-    urls: Collection[str]
+    places: Collection[str]
     environment: Mapping[str, str]
 
     def ruling(self, part: Part, record: Record | None) -> _Ruling:
@@ -158,7 +159,7 @@ class _Judge:
             for one in record.outcomes
             if (one.is_in or ((margin or one.series) and not one.fault))
             and one.sha256 not in self.digests
-            and one.url not in self.urls
+            and place_of(one.url) not in self.places
         ]
 
     def _stored(self, record: Record) -> _Ruling:
@@ -173,7 +174,9 @@ class _Judge:
 
 def _judge(place: Target, granules: Sequence[Granule], known: Mapping[tuple[int, int], Record]) -> _Judge:
     listing = place.listing() if known else {}  # of a cube without records nothing stands
-    return _Judge(place, listing, {one.sha256 for one in granules}, {one.url for one in granules}, environment())
+    return _Judge(
+        place, listing, {one.sha256 for one in granules}, {place_of(one.url) for one in granules}, environment()
+    )
 
 
 def _differ(one: str, other: str) -> bool:

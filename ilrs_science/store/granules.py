@@ -65,6 +65,12 @@ def cubes(pattern: str) -> list[str]:
     return [url for place in places for url in _members(place)]
 
 
+def place_of(url: str) -> str:
+    """Return where a granule lies, as far as that stays: the last part of a cube that grows gets longer."""
+    found = _REGION.fullmatch(url)
+    return url if found is None else f"{found[1]}#{found[2]}"
+
+
 def cube_of(granule: Granule) -> str:
     """Return the address of the cube that a granule is part of."""
     return _region(granule)[0]
@@ -129,7 +135,10 @@ def samples(granule: Granule, flags: Mapping[str, int] | None = None) -> xr.Data
     except FormatError as error:
         raise OutageError(str(error)) from error
     if stored.sha256 != granule.sha256:
-        raise OutageError(f"{granule.url}: changed since it was indexed with digest {granule.sha256}; plan again")
+        raise OutageError(
+            f"{granule.url}: its stored bytes are not those that were planned with; plan again if the cube has "
+            f"changed, `ilrs verify {url}` tells if it is damaged"
+        )
     return found.samples(granule.site, (first, count), stored, found.flags if flags is None else flags)
 
 
@@ -206,7 +215,7 @@ class _Source:
         """Yield what a record tells of, site by site, without those that have no sample."""
         known = {key: None if one is None else one.crc32c for key, one in record.shards.items()}
         url = f"{self.place.url}#{record.first}+{record.count}"
-        bare = Granule(url, name, sha256=self._sha256(known), level=LEVEL)
+        bare = Granule(url, name, sha256=self._sha256(known, record.first, record.count), level=LEVEL)
         if self.axis is None:
             yield from self._exposures(record, bare)
         elif count := record.count - record.missing:
@@ -237,7 +246,7 @@ class _Source:
         keys = [key for name, array in every for key in shards.keys(array, name, row, first, count)]
         data = {key: self.place.read(key) for key in keys}
         known = {key: None if one is None else shards.checksum(one) for key, one in data.items()}
-        return _Stored(data, self._sha256(known))
+        return _Stored(data, self._sha256(known, first, count))
 
     def samples(self, site: str, region: tuple[int, int], stored: _Stored, flags: Mapping[str, int]) -> xr.Dataset:
         """Return the samples of a site in a region, first slot and count, whose bytes were read."""
@@ -292,10 +301,15 @@ class _Source:
         region = slice(first, first + count)
         return np.asarray(tai[region], np.int64) * length, np.array(np.asarray(names[region]).tolist(), str)
 
-    def _sha256(self, known: Mapping[str, str | None]) -> str:
-        """Return the identity of a region by the checksums of its shards, whatever its place in the cube."""
+    def _sha256(self, known: Mapping[str, str | None], first: int, count: int) -> str:
+        """Return the identity of a region: when it is, and the checksums of its shards; not where the cube lies."""
         told = [[key.partition("/")[0], checksum] for key, checksum in sorted(known.items(), key=_in_order)]
-        return digest([self.cube.schema["product"], self.cube.schema["place"], told])
+        if self.axis is None:
+            instants, sites = self._instants(first, count)
+            when: object = [instants.tolist(), sites.tolist()]
+        else:
+            when = self.axis.region(first, first + count).identity
+        return digest([self.cube.schema["product"], self.cube.schema["place"], when, told])
 
 
 def _with(bare: Granule, site: str, span: tuple[int, int], times: Sequence[int] | int, size: int) -> Granule:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -14,9 +13,9 @@ from numpy.typing import NDArray
 
 from ilrs_science.errors import CubeError
 from ilrs_science.model.rows import OWN, Rows
-from ilrs_science.store.cube import COMPLETE, existing
-from ilrs_science.store.folder import Folder
-from ilrs_science.store.target import target
+from ilrs_science.store.collection import cubes_at
+from ilrs_science.store.cube import COMPLETE, ROWS, Existing, existing
+from ilrs_science.store.target import Target, target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +49,9 @@ def encoded(rows: Rows, product: Mapping[str, Any]) -> bytes:
 
 
 def open_table(url: str) -> Dataset:
-    """Open the table of a cube: lazily, as a `pyarrow.dataset.Dataset`, in order of site and time.
+    """Open the table of a cube, or of the cubes of a collection: lazily, as a `pyarrow.dataset.Dataset`.
+
+    Rows come cube by cube, and in each in order of site and time.
 
     `open_table(url).to_table(columns=[...], filter=...)` reads what is asked for, and `.to_pandas()` of that is a data
     frame. Other programs read the Parquet files in the folder `table` of the cube.
@@ -62,20 +63,27 @@ def open_table(url: str) -> Dataset:
     """
     import pyarrow.dataset as ds  # noqa: PLC0415 - heavy
 
-    place = target(url)
-    found = existing(place)
+    cubes = {one: _with_table(one) for one in cubes_at(url)}
+    paths = [path for one in cubes for path in _paths(target(one))]
+    product = next(iter(cubes.values())).schema["product"]
+    filesystem = fsspec.url_to_fs(target(url).url)[0]
+    return ds.dataset(paths, schema=schema(product), format="parquet", filesystem=filesystem)
+
+
+def _with_table(url: str) -> Existing:
+    found = existing(target(url))
     if found is None or found.schema["place"] != TABLE:
         what = "no cube" if found is None else "a cube without a table; open it with open_cube"
         raise CubeError(f"{url}: {what}")
     if found.attributes.get("status") != COMPLETE:
-        warnings.warn(f"{url}: {found.attributes.get('status', 'unfinished')}", UserWarning, stacklevel=2)
-    names = sorted(place.listing(TABLE), key=_in_order)
-    if isinstance(place, Folder):
-        filesystem, root = fsspec.filesystem("file"), str(Path(place.url).absolute())
-    else:
-        filesystem, root = fsspec.url_to_fs(place.url)
-    paths = [f"{root.rstrip('/')}/{name}" for name in names if name.endswith(".parquet")]
-    return ds.dataset(paths, schema=schema(found.schema["product"]), format="parquet", filesystem=filesystem)
+        warnings.warn(f"{url}: {found.attributes.get('status', 'unfinished')}", UserWarning, stacklevel=3)
+    return found
+
+
+def _paths(place: Target) -> list[str]:
+    """Return the paths of the rows of a cube, as its file system has them, in order."""
+    root = fsspec.url_to_fs(place.url)[1].rstrip("/")
+    return [f"{root}/{name}" for name in sorted(place.listing(TABLE), key=_in_order) if ROWS.fullmatch(name)]
 
 
 def schema(product: Mapping[str, Any]) -> pa.Schema:

@@ -190,6 +190,19 @@ def test_a_table_without_a_row_has_its_columns(campaign: Campaign) -> None:
     assert list(found)[-4:] == ["pair", "pair_uncertainty", "number", "parity"]
 
 
+def test_the_cubes_of_a_collection_have_one_table(campaign: Campaign) -> None:
+    ilrs.run(pipeline(campaign, output="whole.zarr"), executor="serial")
+    ilrs.run(pipeline(campaign, output="days", partition="day"), executor="serial")
+    pd.testing.assert_frame_equal(table(campaign, "days"), table(campaign, "whole.zarr"), check_categorical=False)
+
+
+def test_a_table_in_a_bucket_is_opened_as_one_in_a_folder(campaign: Campaign) -> None:
+    ilrs.run(pipeline(campaign), executor="serial")
+    ilrs.run(pipeline(campaign, output="memory://tables/cube.zarr"), executor="serial")
+    found = ilrs.open_table("memory://tables/cube.zarr").to_table().to_pandas()
+    pd.testing.assert_frame_equal(found, table(campaign))
+
+
 def test_a_cube_of_cells_has_no_table(campaign: Campaign) -> None:
     campaign.write("a.toy", "a", [0])
     ilrs.run(campaign.pipeline(sites=["a"]), executor="serial")

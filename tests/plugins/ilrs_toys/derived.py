@@ -51,5 +51,23 @@ frames = Instrument(
     steps=(brightest,),
     product=Product(Variable("most", ("time",), "f4", units="1", uncertainty=False), exposures=True),
 )
+
+
+def to_gain(ds: xr.Dataset) -> xr.Dataset:
+    """Take a hundredth of what the clock shows for a gain; odd ones are none."""
+    return ds.assign(gain=ds.number / 100)
+
+
+gains = Instrument(
+    "toy-gains",
+    reads="toy-clock",
+    steps=(to_gain,),
+    product=Product(
+        Variable("gain", ("time",), "f8", units="1", uncertainty=False),
+        flags=("odd",),
+        reference="gain",
+        of=("toy-clock",),
+    ),
+)
 hen = Instrument("toy-hen", reads="toy-egg", steps=(upward,), product=Product(UPWARD))
 egg = Instrument("toy-egg", reads="toy-hen", steps=(upward,), product=Product(UPWARD))

@@ -19,6 +19,7 @@ TOYS = {
         "toy-unflagged": "ilrs_toys.derived:unflagged",
         "toy-rates": "ilrs_toys.derived:rates",
         "toy-brightest": "ilrs_toys.derived:frames",
+        "toy-gains": "ilrs_toys.derived:gains",
         "toy-hen": "ilrs_toys.derived:hen",
         "toy-egg": "ilrs_toys.derived:egg",
         "toy-table": "ilrs_toys.triggers:instrument",

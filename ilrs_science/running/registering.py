@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,8 @@ def register(url: str, folder: Path, *, published: int, everywhere: bool = False
     """Make each cell without a flag of a cube a reference of the kind that its product says.
 
     It is valid from the time of the cell on. The payload has all variables of the cube without time, as netCDF-3 under
-    the first digits of its digest; its source is the cube, with the digest of its schema and of its inputs.
+    the first digits of its digest; its source is the cube, with the first digits of a digest of what
+    it was made of.
 
     Parameters
     ----------
@@ -65,43 +66,57 @@ def register(url: str, folder: Path, *, published: int, everywhere: bool = False
     CubeError
         The cube is unfinished, or its product is no reference.
     """
-    attributes = open_attributes(url)
-    product = json.loads(attributes["ilrs_schema"])["product"]
-    if not product.get("reference"):
-        raise CubeError(f"{url}: its product is no reference; Product(reference=..., of=[...]) says of which kind")
-    if attributes.get("status") != COMPLETE:
-        raise CubeError(f"{url}: {attributes.get('status', 'unfinished')}; run its pipeline to the end first")
-    cube = open_cube(url).load()
-    kind, entries, flagged = product["reference"], [], 0
-    source = f"cube {attributes['product']} of {attributes['instrument']}, {_digest(attributes)[:16]}"
+    made = _Made.of(url)
     folder.mkdir(parents=True, exist_ok=True)
-    for cell in _cells(cube):
-        if cell.quality:
-            flagged += not cell.missing
-            continue
-        payload, sha256 = _written(folder, kind, cell.values)
-        valid = {"start": isot(cell.start)}
-        if product["valid"] != UNTIL_NEXT:
-            valid["stop"] = isot(cell.start + Duration(product["valid"]))
-        entries.append(
-            {
-                "kind": kind,
-                "instrument": list(product["of"]),
-                "site": "*" if everywhere else cell.site,
-                "valid": valid,
-                "published": isot(published),
-                "payload": payload,
-                "sha256": sha256,
-                "source": source,
-            }
-        )
+    cells = list(_cells(open_cube(url).load()))
+    entries = [made.entry(cell, folder, published, everywhere=everywhere) for cell in cells if not cell.quality]
+    flagged = sum(bool(cell.quality) and not cell.missing for cell in cells)
     if not entries:
         return Registered("", (), flagged, known=False)
-    index = folder / f"{kind}-{_digest(attributes)[:16]}.yaml"
+    index = folder / f"{made.kind}-{made.digest[:16]}.yaml"
     known = index.exists()
     if not known:
         index.write_text(yaml.safe_dump({"references": entries}, sort_keys=False))
-    return Registered(str(index), tuple(one["payload"] for one in entries), flagged, known=known)
+    return Registered(str(index), tuple(str(one["payload"]) for one in entries), flagged, known=known)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a cube says of the references that it holds."""
+
+    kind: str
+    instruments: tuple[str, ...]
+    valid: str
+    source: str
+    digest: str
+
+    @classmethod
+    def of(cls, url: str) -> _Made:
+        attributes = open_attributes(url)
+        product = json.loads(attributes["ilrs_schema"])["product"]
+        if not product.get("reference"):
+            raise CubeError(f"{url}: its product is no reference; Product(reference=..., of=[...]) says of which kind")
+        if attributes.get("status") != COMPLETE:
+            raise CubeError(f"{url}: {attributes.get('status', 'unfinished')}; run its pipeline to the end first")
+        told = [attributes["ilrs_cube"], attributes["provenance"], attributes.get("samples")]
+        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        source = f"cube {attributes['product']} of {attributes['instrument']}, {digest[:16]}"
+        return cls(product["reference"], tuple(product["of"]), product["valid"], source, digest)
+
+    def entry(self, cell: _Cell, folder: Path, published: int, *, everywhere: bool) -> dict[str, Any]:
+        """Write the payload of a cell, and return what an index says of it."""
+        payload, sha256 = _written(folder, self.kind, cell.values)
+        stop = {} if self.valid == UNTIL_NEXT else {"stop": isot(cell.start + Duration(self.valid))}
+        return {
+            "kind": self.kind,
+            "instrument": list(self.instruments),
+            "site": "*" if everywhere else cell.site,
+            "valid": {"start": isot(cell.start), **stop},
+            "published": isot(published),
+            "payload": payload,
+            "sha256": sha256,
+            "source": self.source,
+        }
 
 
 @dataclass(frozen=True)
@@ -154,8 +169,3 @@ def _storable(one: xr.Variable) -> xr.Variable:
     if made.dtype.kind in "iu" and made.dtype.itemsize > 2:  # noqa: PLR2004 - bytes
         made = made.astype("f8")
     return made
-
-
-def _digest(attributes: Mapping[str, Any]) -> str:
-    told = json.dumps([attributes["ilrs_cube"], attributes["provenance"], attributes.get("samples")], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()

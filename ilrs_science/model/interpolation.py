@@ -40,9 +40,9 @@ class Values:
         """Return a variable of samples, in order of time, without those that have no value of it."""
         array = samples[name].transpose("time", ...)
         values, dims = array.values, tuple(map(str, array.dims[1:]))
-        known = np.ones(len(values), bool)
-        if values.dtype.kind == "f":
-            known = _whole(values)
+        known = _whole(values)
+        if (empty := array.attrs.get("_FillValue")) is not None:
+            known &= _all(values != empty)
         labels = {one: samples.coords[one] for one in dims if one in samples.coords}
         times = samples["tai"].values.astype(np.int64)
         return cls(name, times[known], values[known], dims, labels, array.attrs)
@@ -106,8 +106,12 @@ def interpolated(variable: Values, times: Times, method: str, limit: int) -> tup
 
 
 def _whole(values: NDArray[Any]) -> Mask:
-    """Tell at which times all of a value is a number."""
-    return np.asarray(np.isfinite(values).all(axis=tuple(range(1, values.ndim))))
+    """Tell at which times all of a value is a number, or a word."""
+    return _all(np.isfinite(values)) if values.dtype.kind == "f" else np.ones(len(values), bool)
+
+
+def _all(mask: Mask) -> Mask:
+    return np.asarray(mask.all(axis=tuple(range(1, mask.ndim))))
 
 
 def _neighbours(

@@ -14,7 +14,7 @@ from ilrs_science.errors import SeriesError
 from ilrs_science.model.axis import Times
 from ilrs_science.model.duration import Duration
 from ilrs_science.model.granule import Granule
-from ilrs_science.model.interpolation import Method, Values, interpolated
+from ilrs_science.model.interpolation import Mask, Method, Values, interpolated
 
 EVERYWHERE = "*"
 """Site of a file of a series that names none: it is for all of them."""
@@ -47,7 +47,7 @@ class Series:
     """Filled in by the engine."""
     samples: xr.Dataset | None = field(default=None, compare=False, repr=False)
     """The samples near a part of the cube, in order of time; filled in by the engine."""
-    _unknown: list[Times] = field(default_factory=list, compare=False, repr=False)
+    _asked: list[tuple[Times, Mask]] = field(default_factory=list, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if problem := self._problem():
@@ -78,9 +78,8 @@ class Series:
         if problem := found.problem(wanted):
             raise SeriesError(f"{self.name} at samples: {variable or found.name} {problem}")
         values, known = interpolated(found, times, wanted, self.reach)
-        self._unknown.append(times[~known])
-        # Between samples neither the words of labels nor the bits of flags are what they were.
-        attributes = {key: one for key, one in found.attributes.items() if key != "flag_masks"}
+        self._asked.append((times, known))
+        attributes = {key: one for key, one in found.attributes.items() if key != "_FillValue"}
         return xr.DataArray(values, dims=("time", *found.dims), coords=found.labels, attrs=attributes)
 
     @property
@@ -88,14 +87,23 @@ class Series:
         """The limit, ns."""
         return int(Duration(self.limit))
 
-    @property
-    def unknown(self) -> Times:
-        """Times of samples at which there was no value, whatever was asked for; TAI ns."""
-        return np.unique(np.concatenate([np.zeros(0, np.int64), *self._unknown]))
+    def unknown(self, times: Times) -> Mask:
+        """Tell for which samples a value was asked for that there was not; of some of them, or at other times, too.
+
+        Parameters
+        ----------
+        times
+            Of all samples that the step was given, TAI ns.
+        """
+        found = np.zeros(len(times), bool)
+        for asked, known in self._asked:
+            # As many times are those of the samples, shifted perhaps; fewer are some of them.
+            found |= ~known if len(asked) == len(times) else np.isin(times, asked[~known])
+        return found
 
     def for_call(self) -> Series:
         """Return it for one call of a step, which has not asked for anything yet."""
-        return replace(self, _unknown=[])
+        return replace(self, _asked=[])
 
     # What an index and a reader of raw data have to know of it, as of an instrument.
 

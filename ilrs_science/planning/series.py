@@ -42,6 +42,8 @@ def asked_series(
             if parameter.role != "series":
                 continue
             path = f"steps[{number}].{call.name}.{name}"
+            if name not in instrument.series and not parameter.required:
+                continue
             if name not in instrument.series:
                 have = ", ".join(instrument.series) or "none"
                 faults.append(

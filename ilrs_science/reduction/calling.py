@@ -158,7 +158,7 @@ class BoundStep:
             raise StepError(f"step {name} gave variables without time: {', '.join(loose)}; repeat them along time")
         unknown = np.zeros(ds.sizes["time"], bool)
         for one in filter(None, series.values()):
-            unknown |= np.isin(sample_times(ds), one.unknown)
+            unknown |= one.unknown(sample_times(ds))
         return out, unknown
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -37,7 +38,7 @@ from ilrs_science.store.target import Target, target
 LEVEL = "cube"
 """Level of a granule that is part of a cube."""
 _REGION = re.compile(r"(.*)#([0-9]+)\+([0-9]+)")
-_OF_STORAGE = ("_FillValue", "ancillary_variables", "cell_methods", "flag_masks")
+_OF_STORAGE = ("ancillary_variables", "cell_methods", "flag_masks")
 """Attributes that say how a variable is stored, or what else is stored."""
 _WILD = re.compile(r"[*?\[]")
 
@@ -52,7 +53,7 @@ def cubes(pattern: str) -> list[str]:
     """
     wild = pattern.replace("{site}", "*")
     places = [wild]
-    if _WILD.search(wild):
+    if _WILD.search(wild) and not ("://" not in wild and Path(wild).exists()):
         try:
             filesystem, path = fsspec.url_to_fs(wild)
             places = sorted(map(str, filesystem.glob(path)))
@@ -252,16 +253,25 @@ class _Source:
         """Return the samples of a site in a region, first slot and count, whose bytes were read."""
         arrays = self._decoded(stored, self._row(site), *region)
         quality = arrays["quality"]
-        here = ~_missing(quality.values)
+        here, offset = ~_missing(quality.values), arrays.pop("time_offset", None)
         if self.axis is None:
             tai, sites = self._instants(*region)
             here &= sites == site
         else:
-            tai = self._times(self.axis.region(region[0], sum(region)), arrays.pop("time_offset", None))
+            tai = self._times(self.axis.region(region[0], sum(region)), offset)
         arrays["quality"] = quality.copy(data=self._flags(quality.values, flags))
-        labels = {name: one for name, one in self.product["coordinates"].items() if not isinstance(one, int)}
-        every = xr.Dataset(arrays, {**labels, "tai": ("time", tai)})
+        every = xr.Dataset(arrays, {**self._labels, "tai": ("time", tai)})
         return with_times(every.isel(time=np.flatnonzero(here)))
+
+    @property
+    def _labels(self) -> dict[str, xr.Variable]:
+        """Labels or values of dimensions other than time."""
+        attributes = self.product.get("coordinate_attributes", {})
+        return {
+            name: xr.Variable(name, one, attributes.get(name))
+            for name, one in self.product["coordinates"].items()
+            if not isinstance(one, int)
+        }
 
     def _decoded(self, stored: _Stored, row: int, first: int, count: int) -> dict[str, xr.Variable]:
         """Return the data variables in a region, from the bytes that were read and no others."""

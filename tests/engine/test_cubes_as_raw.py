@@ -12,8 +12,10 @@ from ilrs_toys.campaign import SECOND, START, Campaign, assert_same_bytes, value
 from ilrs_toys.photons import write
 
 import ilrs_science as ilrs
+from ilrs_science import registry
 from ilrs_science.errors import OutageError, PlanError
 from ilrs_science.geometry.time import isot
+from ilrs_science.store import granules
 from ilrs_science.testing import check_instrument
 from ilrs_science.testing.cube_check import check_cube
 
@@ -215,6 +217,28 @@ def test_rates_are_made_of_a_cube_of_counts_where_it_was_observed(tmp_path: Path
     assert cube.rate.values[0].tolist()[:4] == [1.5, 1.5, 1.5, 0.0]
     assert np.isnan(cube.rate.values[0, 4:]).all()
     assert check_cube(tmp_path / "derived.zarr") == []
+
+
+def test_samples_have_the_labels_and_units_of_the_cube(tmp_path: Path) -> None:
+    write(tmp_path / "a.photons", "a", [[START, START + SECOND, 0]], [])
+    campaign = Campaign(tmp_path)
+    asked = campaign.pipeline(
+        4, instrument="toy-photons", raw=str(tmp_path / "*.photons"), steps=["to_bins"], sites=["a"]
+    )
+    ilrs.run(asked, executor="serial")
+    (granule,) = granules.index(str(tmp_path / "cube.zarr"), registry.reader("toy-rates"))
+    ds = granules.samples(granule)
+    assert ds.energy.values.tolist() == [5.0, 15.0, 30.0]
+    assert ds.energy.attrs == {"units": "keV"}
+    assert ds.counts.attrs["units"] == "count"
+    assert ds.counts.dims == ("time", "module", "energy")
+
+
+def test_a_cube_whose_name_has_brackets_is_itself(tmp_path: Path) -> None:
+    campaign = source(tmp_path)
+    (tmp_path / "cube.zarr").rename(tmp_path / "cube [1]#2+3.zarr")
+    made = again(campaign, raw=str(tmp_path / "cube [1]#2+3.zarr"))
+    assert np.isfinite(made.value.values[:, :, 0]).sum() == 14
 
 
 def test_exposures_are_made_of_exposures(tmp_path: Path) -> None:

@@ -221,6 +221,16 @@ def test_the_cube_of_another_instrument_is_a_series(campaign: Campaign) -> None:
     assert not quality.any()
 
 
+def test_a_step_for_an_instrument_that_declares_no_such_series(campaign: Campaign) -> None:
+    campaign.write("a.toy", "a", range(24))
+    clock: dict[str, Any] = {"instrument": "toy-clock", "raw": str(campaign.folder / "raw" / "*.toy")}
+    with pytest.raises(PlanError, match=r"toy-clock has no series 'temperature'; Instrument\(series=...\) has none"):
+        ilrs.plan(pipeline(campaign, **clock))
+    signal, quality = signals(campaign, "by_any_temperature", **clock)
+    assert np.array_equal(signal, COUNTS.astype("f4"))
+    assert not quality.any()
+
+
 def test_the_kit_takes_an_instrument_with_series(campaign: Campaign) -> None:
     from ilrs_toys.warm import instrument  # noqa: PLC0415 - after the toys are installed
 

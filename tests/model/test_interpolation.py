@@ -40,7 +40,7 @@ def test_numbers_lie_on_the_line_that_numpy_draws(times: list[int], asked: list[
     inside = (np.array(asked) >= times[0]) & (np.array(asked) <= times[-1])
     np.testing.assert_allclose(found[inside], np.interp(np.array(asked)[inside], times, [t**2 / 8 for t in times]))
     assert np.isnan(found[~inside]).all()
-    assert set(known.unknown.tolist()) == set(np.array(asked)[~inside].tolist())
+    assert known.unknown(np.array(asked)).tolist() == (~inside).tolist()
 
 
 def test_rotations_are_those_of_scipy() -> None:
@@ -65,7 +65,7 @@ def test_a_direction_goes_along_a_great_circle_at_an_even_pace() -> None:
 def test_between_opposite_directions_there_is_no_value() -> None:
     known = series([0, 8 * SECOND], [[1.0, 0, 0], [-1.0, 0, 0]], normalised="vector")
     assert np.isnan(known.at(at([4 * SECOND])).values).all()
-    assert known.unknown.tolist() == [4 * SECOND]
+    assert known.unknown(np.array([3, 4, 5]) * SECOND).tolist() == [False, True, False]
 
 
 def test_a_short_arc_is_gone_along_evenly_too() -> None:
@@ -94,7 +94,8 @@ def test_the_sample_before_reaches_as_far_as_the_limit_and_no_later_one_counts()
     found = known.at(at(np.array([9, 10, 20, 21, 39, 40]) * SECOND))
     assert found.dtype == np.int64
     assert found.values.tolist() == [0, 1, 1, 0, 0, 2]
-    assert (known.unknown // SECOND).tolist() == [9, 21, 39]
+    assert known.unknown(np.arange(8)).tolist() == [False] * 8
+    assert np.flatnonzero(known.unknown(np.arange(60) * SECOND)).tolist() == [9, 21, 39]
 
 
 def test_what_is_beyond_the_limit_says_nothing_even_where_a_part_knows_it() -> None:
@@ -112,6 +113,18 @@ def test_words_are_those_before_and_no_word_where_nothing_is_known() -> None:
 def test_a_value_that_is_no_number_is_gone_across() -> None:
     known = series([0, SECOND, 2 * SECOND], [1.0, np.nan, 3.0])
     assert known.at(at([SECOND])).item() == 2.0
+
+
+def test_samples_that_ask_at_other_times_than_their_own_are_known_by_their_place() -> None:
+    known = series([0, SECOND], [1.0, 2.0], "1 s")
+    own = np.array([100, 101, 102]) * SECOND
+    known.at(at(own - 100 * SECOND))
+    assert known.unknown(own).tolist() == [False, False, True]
+
+
+def test_a_number_that_stands_for_none_is_gone_across() -> None:
+    known = series([0, SECOND, 2 * SECOND], [1, 99, 3], _FillValue=99)
+    assert known.at(at([SECOND])).item() == 1
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,11 @@ TOYS = {
         "toy-evil": "ilrs_toys.evil:instrument",
         "toy-evil-unindexed": "ilrs_toys.evil:unindexed",
     },
-    "ilrs_science.steps": {"negate": "ilrs_toys.negation:change_of_sign"},
+    "ilrs_science.steps": {
+        "negate": "ilrs_toys.negation:change_of_sign",
+        "by_temperature": "ilrs_toys.warm:by_temperature",
+        "by_any_temperature": "ilrs_toys.warm:by_any_temperature",
+    },
 }
 
 

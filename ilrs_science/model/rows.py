@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,10 @@ class Rows:
     """Of each row, from the first slot of the part."""
     columns: Mapping[str, NDArray[Any]]
     """By name, of one length along their first dimension."""
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Of columns of few different words: these in order, for the column has their numbers."""
 
     def between(self, first: int, last: int) -> Rows:
         """Return the rows of the slots [first, last)."""
         here = slice(*np.searchsorted(self.slots, [first, last]).tolist())
-        return Rows(self.slots[here], {name: one[here] for name, one in self.columns.items()})
+        return Rows(self.slots[here], {name: one[here] for name, one in self.columns.items()}, self.words)

@@ -15,6 +15,7 @@ from ilrs_science.model.granule import Granule
 from ilrs_science.model.product import Product
 from ilrs_science.model.quality import CLOCK_UNCERTAIN, MISSING, OUT_OF_RANGE
 from ilrs_science.model.rows import Rows
+from ilrs_science.model.variable import Variable
 from ilrs_science.reduction.placing import Placed
 from ilrs_science.reduction.samples import first_sample_number
 
@@ -51,25 +52,25 @@ class Table:
         """
         chosen = slots >= 0
         here = np.flatnonzero(chosen)
-        digests = np.array([one.sha256 for one in self.granules], "U64")
+        digests, ranks = np.unique([one.sha256 for one in self.granules], return_inverse=True)
         begins = np.array([first_sample_number(one) for one in self.granules], np.uint64)
         of = source[here]
         position = (samples["sample"].values[here] - begins[of]).astype(np.int64)
-        order = np.lexsort((position, digests[of], times[here]))
+        order = np.lexsort((position, ranks[of], times[here]))
         here, of, position = here[order], of[order], position[order]
         rows = samples.isel(time=here)
-        values = {one.name: self._values(rows, one.name) for one in self.product.values}
+        values = {one.name: self._values(rows, one) for one in self.product.values}
         quality = rows["quality"].values | _odd(self.product, values)
         columns = {
-            "site": np.full(len(here), self.site),
+            "site": np.zeros(len(here), np.int32),
             "time": rows["time"].values,
             "tai": times[here],
-            "granule": digests[of],
+            "granule": ranks[of].astype(np.int32),
             "position": position,
             "index": _index(times[here], of, position),
             "quality": quality,
         }
-        self.rows = Rows(slots[here], columns | values)
+        self.rows = Rows(slots[here], columns | values, self._words | {"granule": digests.tolist()})
         self.arrays["rows"] += np.bincount(slots[here], minlength=self.axis.count).astype(np.uint32)
         self._flag(slots[here], quality)
         return Placed(chosen, np.zeros(len(slots), bool))
@@ -98,8 +99,17 @@ class Table:
         """Return 0: samples say when there was something to see."""
         return 0
 
-    def _values(self, rows: xr.Dataset, name: str) -> NDArray[Any]:
-        values = rows[name].transpose("time", ...).values
+    @property
+    def _words(self) -> dict[str, list[str]]:
+        """The words of columns that have their numbers."""
+        categories = {one.name: list(one.categories) for one in self.product.declared if one.categories}
+        return {"site": [self.site]} | categories
+
+    def _values(self, rows: xr.Dataset, variable: Variable) -> NDArray[Any]:
+        values = rows[variable.name].transpose("time", ...).values
+        if variable.categories and values.dtype.kind not in "iu":
+            found, at = np.unique(values.astype("U"), return_inverse=True)
+            return np.array([variable.categories.index(str(one)) for one in found], np.int32)[at]
         if values.dtype.kind != "f":
             return values
         # The sign of 0/0 differs with the length of an array and with the CPU; equal tables have equal bytes.

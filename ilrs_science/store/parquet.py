@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 import numpy as np
-from numpy.typing import NDArray
 
 from ilrs_science.errors import CubeError
 from ilrs_science.model.rows import OWN, Rows
@@ -42,7 +41,7 @@ def encoded(rows: Rows, product: Mapping[str, Any]) -> bytes:
     import pyarrow.parquet as pq  # noqa: PLC0415 - heavy
 
     wanted = schema(product)
-    columns = [_column(rows.columns[one.name], one.type) for one in wanted]
+    columns = [_column(rows, one.name, one.type) for one in wanted]
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_arrays(columns, schema=wanted), sink, compression="zstd", row_group_size=2**20)
     return sink.getvalue()
@@ -126,12 +125,15 @@ def _type(dtype: str, dims: list[str], product: Mapping[str, Any]) -> Any:
     return kind
 
 
-def _column(values: NDArray[Any], kind: Any) -> Any:
+def _column(rows: Rows, name: str, kind: Any) -> Any:
     import pyarrow as pa  # noqa: PLC0415 - heavy
 
+    values = rows.columns[name]
     if pa.types.is_dictionary(kind):
-        words, numbers = np.unique(values.astype(str), return_inverse=True)
-        return pa.DictionaryArray.from_arrays(pa.array(numbers, pa.int32()), pa.array(words.tolist(), pa.string()))
+        # The words that are there, in order: equal rows have equal bytes, whatever else a part has.
+        words, numbers = np.unique(values, return_inverse=True)
+        known = [rows.words[name][one] for one in words]
+        return pa.DictionaryArray.from_arrays(pa.array(numbers, pa.int32()), pa.array(known, pa.string()))
     if pa.types.is_fixed_size_list(kind):
         flat = pa.array(np.ascontiguousarray(values).reshape(-1), kind.value_type)
         return pa.FixedSizeListArray.from_arrays(flat, type=kind)

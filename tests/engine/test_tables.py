@@ -70,6 +70,13 @@ def test_the_cube_tells_how_many_rows_each_slot_has_and_the_flags_that_all_of_th
     assert {k: bool(cube.quality.to_numpy()[0, k] >> 16) for k in all_odd.index} == all_odd.to_dict()
 
 
+def test_words_and_their_numbers_make_the_same_table(campaign: Campaign) -> None:
+    ilrs.run(pipeline(campaign, output="words.zarr"), executor="serial")
+    ilrs.run(pipeline(campaign, steps=["as_rows", "in_numbers"]), executor="serial")
+    assert set(table(campaign).parity) == {"even", "odd"}
+    assert_same_bytes(campaign.folder / "words.zarr", campaign.folder / "cube.zarr")
+
+
 def test_the_time_of_a_row_is_its_utc(campaign: Campaign) -> None:
     ilrs.run(pipeline(campaign), executor="serial")
     found = table(campaign)
@@ -231,6 +238,9 @@ def test_rows_have_no_bins_exposures_or_means() -> None:
     ):
         with pytest.raises(ValueError, match="says how samples make a cell"):
             ilrs.Product(odd, place="table")
+    words = ilrs.Variable("v", ("time", "axis"), "u1", "1", categories=("on", "off"))
+    with pytest.raises(ValueError, match="one of words has none"):
+        ilrs.Product(words, place="table", coordinates={"axis": 2})
     with pytest.raises(ValueError, match="cannot name a variable of a table"):
         ilrs.Product(ilrs.Variable("granule", ("time",), "f4", "1"), place="table")
 

@@ -18,6 +18,11 @@ def as_rows(ds: xr.Dataset) -> xr.Dataset:
     return set_flag(made, "odd", made.number % 2 == 1)
 
 
+def in_numbers(ds: xr.Dataset) -> xr.Dataset:
+    """Say the numbers of the words, not the words."""
+    return ds.assign(parity=("time", (ds.counts.values % 2).astype("u1")))
+
+
 @step(group="turn", limit="limit")
 def pieces(ds: xr.Dataset, *, limit: Duration) -> xr.Dataset:
     """Make as many rows of a turn as the last digit of its first number says, all at the time of its first sample."""
@@ -28,7 +33,7 @@ instrument = Instrument(
     "toy-table",
     files="*.jumps",
     read=read,
-    steps=(as_rows, turns, pieces),
+    steps=(as_rows, turns, pieces, in_numbers),
     product=Product(
         Variable("pair", ("time", "axis"), "f4", units="V", about="a signal, and its opposite"),
         Variable("number", ("time",), "i4", units="1", uncertainty=False),
